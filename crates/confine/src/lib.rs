@@ -1,0 +1,3 @@
+//! Confinement of the processes that hold content.
+
+pub mod secret;

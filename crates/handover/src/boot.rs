@@ -1,0 +1,144 @@
+//! Messages on the channel.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Posture, SecretBytes};
+
+/// Who this process is on the link: a certificate made by control's authority.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Identity {
+    /// Control's certificate authority, DER.
+    pub authority: Vec<u8>,
+    /// Own certificate chain, DER, leaf first.
+    pub chain: Vec<Vec<u8>>,
+    /// Own private key, PKCS#8 DER.
+    pub key: SecretBytes,
+}
+
+/// Certificate and key of the client port.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct ClientTls {
+    /// Certificate chain, DER, leaf first.
+    pub chain: Vec<Vec<u8>>,
+    /// Private key, DER (PKCS#8, PKCS#1 or SEC1).
+    pub key: SecretBytes,
+}
+
+/// Bounds of a gateway.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct GatewayLimits {
+    /// Worker threads.
+    pub workers: u16,
+    /// Client connections at once.
+    pub max_connections: u32,
+    /// Request body, in bytes, for chat.
+    pub max_chat_bytes: u64,
+    /// Request body, in bytes, for embeddings.
+    pub max_embeddings_bytes: u64,
+    /// Bytes of request and answer bodies in memory at once; beyond it requests answer 503.
+    pub max_content_bytes: u64,
+    /// Usage records kept for control while it is away; beyond it requests answer 503.
+    pub max_pending_records: u32,
+    /// Seconds without a word from control after which the gateway stops serving.
+    pub max_stale_seconds: u32,
+    /// Seconds that open requests get to finish on a drain.
+    pub drain_seconds: u32,
+    /// Seconds for a request's head to arrive.
+    pub head_seconds: u32,
+    /// Seconds between two parts of a request's body, and for a client to take a part of an answer.
+    pub body_idle_seconds: u32,
+    /// Seconds that an idle connection is kept.
+    pub keep_alive_seconds: u32,
+}
+
+/// The gateway's boot message. Descriptors, in order: client listener, probe listener, dialer socket.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct GatewayBoot {
+    /// TLS of the client port, if any.
+    pub client_tls: Option<ClientTls>,
+    /// Own identity on the link and toward nodes.
+    pub identity: Identity,
+    /// Bounds.
+    pub limits: GatewayLimits,
+}
+
+/// The dialer's boot message. Descriptor: the gateway's socket.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct DialerBoot {
+    /// Control's Ed25519 public key for endpoint lists, 32 bytes.
+    pub verify_key: [u8; 32],
+    /// The first signed endpoint list, which names control itself.
+    pub endpoints: Vec<u8>,
+}
+
+/// The node front's boot message. Descriptors, in order: listener for gateways, acceptor toward the engine.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct NodeBoot {
+    /// Own identity; clients must show a certificate of the same authority.
+    pub identity: Identity,
+    /// Connections at once.
+    pub max_connections: u32,
+}
+
+/// The engine's boot message. Descriptors, in order: acceptor from the node front, model file.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct EngineBoot {
+    /// Model id that the engine answers to.
+    pub model: String,
+    /// Threads of one generation.
+    pub threads: u16,
+    /// Generations at once.
+    pub concurrent: u16,
+    /// Requests that may wait; beyond it 503.
+    pub queue: u16,
+}
+
+/// Supervisor to child. The first message is one of the `…Boot` variants.
+#[derive(Clone, Serialize, Deserialize)]
+pub enum ToChild {
+    /// First message to a dialer.
+    Dialer(Box<DialerBoot>, BootOptions),
+    /// First message to an engine.
+    Engine(Box<EngineBoot>, BootOptions),
+    /// First message to a gateway.
+    Gateway(Box<GatewayBoot>, BootOptions),
+    /// First message to a node front.
+    Node(Box<NodeBoot>, BootOptions),
+    /// Stop accepting, finish what is open, hand over the last records, exit 0.
+    Drain,
+    /// Try every way out again and report ([`FromChild::Posture`]).
+    SelfTest,
+}
+
+/// How the child is to be confined.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BootOptions {
+    /// User and group to become; `None` when started by an ordinary user.
+    pub user: Option<(u32, u32)>,
+    /// Development on other systems: no confinement (loopback only, stamped everywhere).
+    pub unconfined: bool,
+}
+
+/// Where a panic happened; nothing of what it said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PanicReport {
+    /// Hash of the build (package version and build identifier).
+    pub build: u64,
+    /// FNV-1a hash of the source file's name.
+    pub location: u64,
+    /// Line in that file.
+    pub line: u32,
+}
+
+/// Child to supervisor.
+#[derive(Clone, Serialize, Deserialize)]
+pub enum FromChild {
+    /// The start is complete; what stands around this process.
+    Ready(Box<Posture>),
+    /// Answer to [`ToChild::SelfTest`].
+    Posture(Box<Posture>),
+    /// A panic was caught or is about to end the process.
+    Panicked(PanicReport),
+    /// Everything is handed over; the process exits next.
+    Drained,
+}

@@ -1,0 +1,89 @@
+//! Fields and endpoints that need somebody to remember (DESIGN "Retention conflicts"), each with what to do instead.
+//!
+//! Facts about OpenAI's API: <https://developers.openai.com/api/docs/guides/your-data>.
+
+/// Why something is refused and what to do instead. All text is fixed at compile time: nothing of the request is in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// The field or endpoint, as documented by the API.
+    pub field: &'static str,
+    /// What would be kept, and what to do instead.
+    pub instead: &'static str,
+}
+
+/// The conflict that a top-level field makes by its presence with a value other than `null` or `false`.
+/// `name` is the key after unescaping and case folding.
+#[must_use]
+pub fn field(name: &str) -> Option<Conflict> {
+    FIELDS.iter().find(|conflict| conflict.field == name).copied()
+}
+
+const FIELDS: &[Conflict] = &[
+    Conflict { field: "background", instead: "background answers wait in a store; send the request without `background` and stream it" },
+    Conflict { field: "conversation", instead: "conversations are stored; send the earlier messages in `messages`" },
+    Conflict { field: "metadata", instead: "metadata is kept with a stored completion; keep it on your side" },
+    Conflict { field: "previous_response_id", instead: "it points to a stored answer; send the earlier messages in `messages`" },
+    Conflict { field: "prompt_cache_key", instead: "it groups requests in a cache shared by an organisation; leave it out" },
+    Conflict { field: "prompt_cache_retention", instead: "extended caches keep the prompt; leave it out" },
+    Conflict { field: "store", instead: "nothing is stored; send `\"store\": false` or leave it out" },
+];
+
+/// The conflict that an endpoint makes. `path` is the request's path without its query.
+///
+/// ```
+/// use lethe_policy::conflict;
+/// assert_eq!(conflict::endpoint("GET", "/v1/files/file-1").map(|conflict| conflict.field), Some("/v1/files"));
+/// assert_eq!(conflict::endpoint("POST", "/v1/chat/completions"), None);
+/// ```
+#[must_use]
+pub fn endpoint(method: &str, path: &str) -> Option<Conflict> {
+    if path.starts_with("/v1/chat/completions") && (method != "POST" || path.len() > "/v1/chat/completions".len()) {
+        return Some(STORED_COMPLETIONS);
+    }
+    ENDPOINTS
+        .iter()
+        .find(|conflict| path.strip_prefix(conflict.field).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+        .copied()
+}
+
+const STORED_COMPLETIONS: Conflict =
+    Conflict { field: "/v1/chat/completions", instead: "completions are not stored, so there is nothing to list, read, change or delete" };
+
+const ENDPOINTS: &[Conflict] = &[
+    Conflict { field: "/v1/assistants", instead: "assistants are stored; send instructions and messages with each request" },
+    Conflict { field: "/v1/batches", instead: "batches wait in a store; send the requests to /v1/chat/completions one by one" },
+    Conflict { field: "/v1/chatkit", instead: "threads are stored; send the messages with each request" },
+    Conflict { field: "/v1/containers", instead: "containers keep files; run tools on your side" },
+    Conflict { field: "/v1/conversations", instead: "conversations are stored; send the earlier messages with each request" },
+    Conflict { field: "/v1/evals", instead: "evaluations store content; run them on your side" },
+    Conflict { field: "/v1/files", instead: "files are stored; send the content inline in the message" },
+    Conflict { field: "/v1/fine_tuning", instead: "fine-tuning stores and trains on content" },
+    Conflict { field: "/v1/skills", instead: "skills are stored; send instructions with each request" },
+    Conflict { field: "/v1/threads", instead: "threads are stored; send the messages with each request" },
+    Conflict { field: "/v1/uploads", instead: "uploads are stored; send the content inline in the message" },
+    Conflict { field: "/v1/vector_stores", instead: "vector stores keep content; search on your side and send what you found" },
+    Conflict { field: "/v1/videos", instead: "video jobs are stored by the provider" },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::{ENDPOINTS, FIELDS, endpoint, field};
+
+    #[test]
+    fn tables_are_sorted_and_lower_case() {
+        for table in [ENDPOINTS, FIELDS] {
+            assert!(table.is_sorted_by_key(|conflict| conflict.field));
+            assert!(table.iter().all(|conflict| conflict.field == conflict.field.to_lowercase()));
+        }
+    }
+
+    #[test]
+    fn a_longer_name_is_another_endpoint() {
+        assert!(endpoint("GET", "/v1/files").is_some());
+        assert!(endpoint("GET", "/v1/filesystem").is_none());
+        assert!(endpoint("GET", "/v1/chat/completions").is_some());
+        assert!(endpoint("DELETE", "/v1/chat/completions/x").is_some());
+        assert!(field("store").is_some());
+        assert!(field("temperature").is_none());
+    }
+}

@@ -1,0 +1,13 @@
+//! Identifiers and closed vocabularies that every room of Lethe shares. A leaf: no I/O, no content.
+
+mod account;
+mod failure;
+mod operation;
+mod secret;
+mod time;
+
+pub use account::{AccountPseudonym, KeyHash, KeyId, RouteId};
+pub use failure::Failure;
+pub use operation::Operation;
+pub use secret::SecretBytes;
+pub use time::{Clock, Millis, SystemClock};
