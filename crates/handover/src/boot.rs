@@ -106,6 +106,8 @@ pub enum ToChild {
     Node(Box<NodeBoot>, BootOptions),
     /// Stop accepting, finish what is open, hand over the last records, exit 0.
     Drain,
+    /// To a gateway: its dialer was started anew. Descriptor: the socket to the new one.
+    ReplaceDialer,
     /// Try every way out again and report ([`FromChild::Posture`]).
     SelfTest,
 }

@@ -1,1 +1,23 @@
-//! To be written.
+//! The link between a gateway and control: typed frames both ways, and the queue of records that wait for control.
+//!
+//! The bytes run over mutual TLS with ALPN [`ALPN`]; this crate sees any `AsyncRead + AsyncWrite` and opens nothing itself.
+//! [`frame`] is what can be said, [`decoder`] reads it from bytes that come in any pieces, [`Outbox`] keeps a gateway's records
+//! until control has committed them, [`client::run`] is the gateway's side of one connection.
+
+pub mod client;
+pub mod decoder;
+pub mod frame;
+mod outbox;
+
+pub use decoder::Decoder;
+pub use frame::{Beat, Down, FrameError, Hello, Up};
+pub use outbox::{AckError, Outbox, Permit};
+
+/// ALPN protocol name (RFC 7301) of this version of the link.
+pub const ALPN: &[u8] = b"lethe-link/1";
+/// Version in [`Hello`].
+pub const PROTOCOL: u16 = 1;
+/// Each side sends a heartbeat this often, in seconds.
+pub const HEARTBEAT_SECONDS: u64 = 1;
+/// A side that hears nothing for this long closes the connection, in seconds.
+pub const SILENCE_SECONDS: u64 = 10;

@@ -1,0 +1,157 @@
+//! Base URLs of providers. A URL can carry a secret (user information, a query): no message repeats one.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use crate::network::{Reach, reach};
+
+/// How the server is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Without TLS; only inside a private network.
+    Http,
+    /// With TLS.
+    Https,
+}
+
+/// `https://host[:port][/path]`, taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseUrl {
+    /// With or without TLS.
+    pub scheme: Scheme,
+    /// Host name in lower case, or address without brackets.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Path without a trailing slash, such as `/v1`; may be empty.
+    pub path: String,
+}
+
+impl BaseUrl {
+    /// Parses a base URL.
+    ///
+    /// # Errors
+    /// What to write instead; nothing of the URL is repeated.
+    pub fn parse(url: &str) -> Result<Self, &'static str> {
+        let (scheme, rest) = if let Some(rest) = url.strip_prefix("https://") {
+            (Scheme::Https, rest)
+        } else if let Some(rest) = url.strip_prefix("http://") {
+            (Scheme::Http, rest)
+        } else {
+            return Err("a base URL starts with https:// (or http:// inside a private network): write \"https://host/v1\"");
+        };
+        if rest.contains(['?', '#']) {
+            return Err("a base URL has no query and no fragment: write \"https://host/v1\"");
+        }
+        let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
+        if authority.contains('@') {
+            return Err("a base URL carries no user name or password: write \"https://host/v1\" and api_key = { env = \"NAME\" }");
+        }
+        let (host, port) = host_and_port(authority)?;
+        let port = match (port, scheme) {
+            (Some(port), _) => port,
+            (None, Scheme::Http) => 80,
+            (None, Scheme::Https) => 443,
+        };
+        let path = path.trim_end_matches('/');
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~%:+@!$&'()*,;=".contains(&byte);
+        if !path.bytes().all(plain) || path.contains("//") || path.split('/').any(|part| part == "." || part == "..") {
+            return Err("this path cannot be sent as it stands: write it percent-encoded, such as \"https://host/v1\"");
+        }
+        Ok(Self { scheme, host, port, path: path.to_owned() })
+    }
+
+    /// Whether the host is a private or loopback address, or a name that can only mean one. Other names are checked when they are
+    /// resolved.
+    pub(crate) fn reach(&self) -> Reach {
+        if let Ok(address) = self.host.parse::<IpAddr>() {
+            return reach(address);
+        }
+        // RFC 6761 (localhost), RFC 6762 (.local), RFC 9476 and ICANN's reservation (.internal): never public names.
+        let private = ["localhost", "local", "internal"]
+            .iter()
+            .any(|name| self.host == *name || self.host.strip_suffix(name).is_some_and(|rest| rest.ends_with('.')));
+        if private { Reach::Private } else { Reach::Public }
+    }
+
+    /// Whether the host is an address rather than a name.
+    pub(crate) fn is_address(&self) -> bool {
+        self.host.parse::<IpAddr>().is_ok()
+    }
+}
+
+fn host_and_port(authority: &str) -> Result<(String, Option<u16>), &'static str> {
+    const PORT: &str = "the port is a number from 1 to 65535: write \"https://host:443/v1\"";
+    let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port != 0).ok_or(PORT);
+    if let Some(rest) = authority.strip_prefix('[') {
+        let (address, rest) = rest.split_once(']').ok_or("an IPv6 address stands in brackets: write \"https://[2001:db8::1]/v1\"")?;
+        let address: Ipv6Addr = address.parse().map_err(|_| "this is no IPv6 address: write \"https://[2001:db8::1]/v1\"")?;
+        let port = match rest {
+            "" => None,
+            _ => Some(port(rest.strip_prefix(':').ok_or(PORT)?)?),
+        };
+        return Ok((address.to_string(), port));
+    }
+    let (host, port) = match authority.split_once(':') {
+        Some((host, number)) => (host, Some(port(number)?)),
+        None => (authority, None),
+    };
+    let host = host.to_ascii_lowercase();
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    };
+    if host.len() > 253 || !host.split('.').all(label) {
+        return Err("the host is a name (letters, digits, hyphens, dots; international names in their xn-- form) or an address");
+    }
+    // A last label of digits is an IPv4 address in one of its odd spellings (RFC 3986, 3.2.2; inet_aton), or nothing at all.
+    let numeric = host.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()) || last.starts_with("0x"));
+    if numeric && host.parse::<IpAddr>().is_err() {
+        return Err("this is no IPv4 address: write four numbers, such as \"http://10.0.0.5:8000/v1\"");
+    }
+    Ok((host, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BaseUrl, Scheme};
+    use crate::network::Reach;
+
+    #[test]
+    fn urls_are_taken_apart() {
+        let url = BaseUrl::parse("https://API.openai.com/v1/").unwrap();
+        assert_eq!(url, BaseUrl { scheme: Scheme::Https, host: "api.openai.com".into(), port: 443, path: "/v1".into() });
+        let url = BaseUrl::parse("http://[::1]:8000").unwrap();
+        assert_eq!(url, BaseUrl { scheme: Scheme::Http, host: "::1".into(), port: 8000, path: String::new() });
+    }
+
+    #[test]
+    fn what_is_no_base_url_is_refused_without_repeating_it() {
+        for url in [
+            "", "ftp://SECRET", "https://", "https://SECRET:pass@host/v1", "https://host/v1?key=SECRET", "https://host/#SECRET",
+            "https://host:0", "https://host:99999", "https://ho st/", "https://-host", "https://[::1", "https://[SECRET]/",
+            "https://[::1]8000/", "https://2130706433/", "https://127.1/", "https://0x7f.0x1/", "https://host/a b", "https://host//v1",
+            "https://host/../v1", "https://host/v1\r\nSECRET", "https://host..example/",
+        ] {
+            let message = BaseUrl::parse(url).unwrap_err();
+            assert!(!message.contains("SECRET"), "{url}");
+        }
+    }
+
+    #[test]
+    fn private_hosts_are_recognised() {
+        for (host, reach) in [
+            ("127.0.0.1", Reach::Private), ("10.1.2.3", Reach::Private), ("172.16.0.1", Reach::Private), ("172.32.0.1", Reach::Public),
+            ("192.168.1.1", Reach::Private), ("169.254.169.254", Reach::Private), ("100.64.0.1", Reach::Private),
+            ("100.128.0.1", Reach::Public), ("198.19.0.1", Reach::Private), ("[::1]", Reach::Private), ("[fd00::1]", Reach::Private),
+            ("[fe80::1]", Reach::Private), ("[::ffff:10.0.0.1]", Reach::Private), ("[2606:4700::1]", Reach::Public),
+            ("localhost", Reach::Private), ("x.localhost", Reach::Private), ("db.internal", Reach::Private), ("printer.local", Reach::Private),
+            ("notlocalhost", Reach::Public), ("api.openai.com", Reach::Public), ("0.0.0.0", Reach::Nowhere), ("224.0.0.1", Reach::Nowhere),
+            ("255.255.255.255", Reach::Nowhere), ("[::]", Reach::Nowhere),
+        ] {
+            assert_eq!(BaseUrl::parse(&format!("https://{host}/v1")).unwrap().reach(), reach, "{host}");
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! The configuration as the rest of Lethe sees it.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use lethe_policy::{FieldRules, Terms, Timeouts};
+use lethe_types::{Operation, SecretBytes};
+
+use crate::{BaseUrl, Network, Notice, Price, check::Check, file::File, model, provider, server};
+
+/// A checked configuration. [`Config::default`] is what an empty file means.
+#[derive(Clone, Default)]
+pub struct Config {
+    /// The client port and its bounds.
+    pub gateway: Gateway,
+    /// The control plane.
+    pub control: Control,
+    /// The embedded engine.
+    pub engine: Engine,
+    /// Servers that answer requests; ids are unique.
+    pub providers: Vec<Provider>,
+    /// Models that clients may name; ids are unique.
+    pub models: Vec<Model>,
+    /// What an operator should know; nothing here keeps Lethe from serving.
+    pub notices: Vec<Notice>,
+}
+
+/// `[gateway]`
+#[derive(Clone)]
+pub struct Gateway {
+    /// Client port.
+    pub listen: SocketAddr,
+    /// Liveness and readiness.
+    pub probes: SocketAddr,
+    /// How the client port is protected.
+    pub tls: ClientTls,
+    /// Worker threads; `None`: one per processor.
+    pub workers: Option<u16>,
+    /// Largest request body, MiB.
+    pub max_body_mib: u32,
+    /// Client connections at once.
+    pub max_connections: u32,
+    /// Seconds that open requests get on a drain.
+    pub drain_seconds: u32,
+    /// Seconds without control after which the gateway stops serving.
+    pub max_stale_seconds: u32,
+}
+
+impl Default for Gateway {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            probes: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            tls: ClientTls::None,
+            workers: None,
+            max_body_mib: 32,
+            max_connections: 10_000,
+            drain_seconds: 30,
+            max_stale_seconds: 60,
+        }
+    }
+}
+
+/// How the client port is protected.
+#[derive(Clone)]
+pub enum ClientTls {
+    /// Not at all: loopback only.
+    None,
+    /// By the gateway itself.
+    Own {
+        /// Certificate chain, DER, leaf first.
+        chain: Vec<Vec<u8>>,
+        /// Private key, DER.
+        key: SecretBytes,
+    },
+    /// By a proxy in front: an operator's assertion.
+    TerminatedByProxy {
+        /// Where the proxy connects from; at least one.
+        trusted_peers: Vec<Network>,
+    },
+}
+
+/// `[control]`
+#[derive(Clone, Debug)]
+pub struct Control {
+    /// Where accounts and records are.
+    pub store: Store,
+    /// Operator port; loopback.
+    pub console: SocketAddr,
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        Self { store: Store::Sqlite(PathBuf::from("control.db")), console: SocketAddr::from(([127, 0, 0, 1], 8443)) }
+    }
+}
+
+/// Where control keeps its data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Store {
+    /// A file; a relative path starts at control's folder inside the state folder.
+    Sqlite(PathBuf),
+}
+
+/// `[engine]`
+#[derive(Clone, Debug)]
+pub struct Engine {
+    /// Whether the embedded engine runs.
+    pub enabled: bool,
+    /// Model file (GGUF); `None`: the pinned one.
+    pub model: Option<PathBuf>,
+    /// Threads of one generation; `None`: one per processor.
+    pub threads: Option<u16>,
+    /// Generations at once.
+    pub concurrent: u16,
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self { enabled: true, model: None, threads: None, concurrent: 1 }
+    }
+}
+
+/// A dialect that a server speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// OpenAI's.
+    OpenAi,
+}
+
+/// `[[provider]]`
+#[derive(Clone)]
+pub struct Provider {
+    /// Unique id.
+    pub id: String,
+    /// What the server speaks.
+    pub dialect: Dialect,
+    /// Where the server is.
+    pub base_url: BaseUrl,
+    /// Credential, if the server wants one.
+    pub api_key: Option<SecretBytes>,
+    /// Private and loopback addresses are allowed.
+    pub allow_private_network: bool,
+    /// Further trust roots, DER.
+    pub extra_roots: Vec<Vec<u8>>,
+    /// Reviewed terms; without them its routes do not serve.
+    pub terms: Option<ProviderTerms>,
+    /// What the server accepts, the operator's extension included.
+    pub rules: FieldRules,
+    /// The operator's extension of the field allow-list alone, for the record.
+    pub allowed_fields: Vec<String>,
+    /// Limits of waiting.
+    pub timeouts: Timeouts,
+}
+
+/// `[provider.terms]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderTerms {
+    /// What decides whether the provider serves.
+    pub terms: Terms,
+    /// Reference of the contract, as the operator wrote it.
+    pub agreement: Option<String>,
+}
+
+/// `[[model]]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Model {
+    /// The name in requests.
+    pub id: String,
+    /// Operations that this version serves; at least one.
+    pub operations: Vec<Operation>,
+    /// Where it is served; at least one.
+    pub routes: Vec<Route>,
+    /// What it costs its callers.
+    pub price: Option<Price>,
+}
+
+/// One entry of `routes`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Position in [`Config::providers`].
+    pub provider: usize,
+    /// The provider's name of the model.
+    pub model: String,
+    /// Share of the traffic, from 1 to 1000.
+    pub weight: u32,
+}
+
+/// Checks `file`. What comes back after a problem was noted is never used.
+pub(crate) fn from_file(file: File, check: &mut Check<'_>) -> Config {
+    let gateway = server::gateway(file.gateway.unwrap_or_default(), check);
+    let control = server::control(&file.control.unwrap_or_default(), check);
+    let engine = server::engine(&file.engine.unwrap_or_default(), file.provider.is_empty(), check);
+    let providers = provider::all(&file.provider, check);
+    let models = model::all(&file.model, &providers, check);
+    provider::without_models(&providers, &file.model, check);
+    let providers = providers.into_iter().filter_map(|named| named.provider).collect();
+    Config { gateway, control, engine, providers, models, notices: Vec::new() }
+}

@@ -1,0 +1,98 @@
+//! What control is given when it starts, and what it answers when it is ready.
+//!
+//! The supervisor reads the configuration and sends [`ControlStart`] over an inherited descriptor; [`ControlReady`] comes
+//! back the same way. Both carry secrets: they are serialised toward the other process only, never toward a file.
+
+use std::path::PathBuf;
+
+use lethe_handover::{Identity, Role};
+use lethe_policy::Provider;
+use lethe_types::Operation;
+use serde::{Deserialize, Serialize};
+
+/// Days that operational metadata is kept where the configuration says nothing (policy 2.1: "minimum period").
+pub const DEFAULT_METADATA_DAYS: u32 = 90;
+
+/// A host (name or address) and a TCP port.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Address {
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+}
+
+/// A provider or node.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct ProviderSetup {
+    /// The provider as gateways get it; `endpoint` is ignored, control numbers endpoints itself.
+    pub provider: Provider,
+    /// Where to connect, if that is not `provider.host` and `provider.port` (a node answers to a name that no resolver knows).
+    pub dial: Option<Address>,
+    /// Private, loopback and link-local addresses are allowed.
+    pub allow_private: bool,
+}
+
+/// A model that clients may name.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ModelSetup {
+    /// The name in requests.
+    pub id: String,
+    /// Operations that it serves.
+    pub operations: Vec<Operation>,
+    /// Where it is served; control numbers the routes.
+    pub routes: Vec<RouteSetup>,
+    /// When it was configured, seconds since the epoch.
+    pub created: u64,
+}
+
+/// One way to serve a model.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RouteSetup {
+    /// `id` of a provider in [`ControlStart::providers`].
+    pub provider: String,
+    /// The provider's name of the model.
+    pub model: String,
+    /// Share of the traffic, relative to the other routes' weights.
+    pub weight: u32,
+}
+
+/// Everything control needs to know.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct ControlStart {
+    /// State folder; exists, belongs to control's user, mode 0700. The authority's keys are kept in it.
+    pub state: PathBuf,
+    /// The SQLite database, normally in the state folder.
+    pub database: PathBuf,
+    /// Where gateways reach control's link listener.
+    pub link: Address,
+    /// Providers and nodes.
+    pub providers: Vec<ProviderSetup>,
+    /// Models.
+    pub models: Vec<ModelSetup>,
+    /// One identity is issued for each of these; only `Gateway` and `Node` have any.
+    pub issue: Vec<Role>,
+    /// Create an API key if there has never been one, and hand it back in [`ControlReady::first_key`].
+    pub first_key: bool,
+    /// User that may use the operator socket besides root and control's own user: who ran `up`.
+    pub operator_uid: Option<u32>,
+    /// Days that operational metadata is kept.
+    pub metadata_days: u32,
+    /// Hash of the build, as gateways send it in their `Hello`.
+    pub build: u64,
+}
+
+/// What control answers once, when it is about to accept.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct ControlReady {
+    /// The first API key, if one was created in this start.
+    pub first_key: Option<String>,
+    /// Control's Ed25519 public key for endpoint lists.
+    pub verify_key: [u8; 32],
+    /// The current endpoint list, signed.
+    pub endpoints: Vec<u8>,
+    /// What was asked for in [`ControlStart::issue`], in that order.
+    pub identities: Vec<(Role, Identity)>,
+    /// Certificate of the authority, DER: what a console client must trust.
+    pub authority: Vec<u8>,
+}

@@ -1,0 +1,138 @@
+//! A gateway's side of one connection to control.
+//!
+//! Two halves run side by side in one task, so that neither waits for the other: one sends the hello, every unacknowledged
+//! record, new ones as they come, and a heartbeat; the other takes acknowledgements and hands everything else to the caller.
+
+use std::io;
+use std::time::Duration;
+
+use lethe_usage::UsageRecord;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::decoder::Decoder;
+use crate::frame::{Down, Frame, FrameError, Hello, Up};
+use crate::outbox::Outbox;
+use crate::{HEARTBEAT_SECONDS, PROTOCOL, SILENCE_SECONDS};
+
+/// Records in one write.
+const BATCH: usize = 256;
+const READ_BYTES: usize = 16 * 1024;
+
+/// Why a connection to control ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkError {
+    /// Control acknowledged what was never sent.
+    Ack,
+    /// Control closed the connection.
+    Closed,
+    /// Control sent something that is no frame.
+    Frame(FrameError),
+    /// The connection broke.
+    Io(io::ErrorKind),
+    /// Nothing was heard for [`SILENCE_SECONDS`].
+    Silent,
+}
+
+impl From<FrameError> for LinkError {
+    fn from(error: FrameError) -> Self {
+        Self::Frame(error)
+    }
+}
+
+impl From<io::Error> for LinkError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error.kind())
+    }
+}
+
+/// Runs the link over `io` until it ends, and says why it did. `build` is the hash of the gateway's build; `sink` is given every frame
+/// but `Ack`, in order, heartbeats too (so that the caller knows when it last heard from control).
+///
+/// To end it from outside, drop the future: records that were not acknowledged stay in the outbox for the next connection.
+pub async fn run<Io, Sink>(io: Io, outbox: &Outbox, build: u64, sink: Sink) -> LinkError
+where
+    Io: AsyncRead + AsyncWrite,
+    Sink: FnMut(Down),
+{
+    let (reader, writer) = tokio::io::split(io);
+    tokio::select! {
+        error = receive(reader, outbox, sink) => error,
+        error = send(writer, outbox, build) => error,
+    }
+}
+
+async fn receive<Io, Sink>(mut reader: ReadHalf<Io>, outbox: &Outbox, mut sink: Sink) -> LinkError
+where
+    Io: AsyncRead,
+    Sink: FnMut(Down),
+{
+    let mut decoder = Decoder::<Down>::new();
+    let mut piece = vec![0; READ_BYTES];
+    loop {
+        let count = match timeout(Duration::from_secs(SILENCE_SECONDS), reader.read(&mut piece)).await {
+            Err(_) => return LinkError::Silent,
+            Ok(Err(error)) => return error.into(),
+            Ok(Ok(0)) => return LinkError::Closed,
+            Ok(Ok(count)) => count,
+        };
+        decoder.push(&piece[..count]);
+        piece[..count].fill(0);
+        loop {
+            match decoder.next_frame() {
+                Err(error) => return error.into(),
+                Ok(None) => break,
+                Ok(Some(Down::Ack { sequence })) => {
+                    if outbox.ack(sequence).is_err() {
+                        return LinkError::Ack;
+                    }
+                }
+                Ok(Some(frame)) => sink(frame),
+            }
+        }
+    }
+}
+
+async fn send<Io: AsyncWrite>(mut writer: WriteHalf<Io>, outbox: &Outbox, build: u64) -> LinkError {
+    let mut next_beat = Instant::now();
+    let mut sent = outbox.acknowledged();
+    let mut bytes = Vec::new();
+    let hello = Up::Hello(Hello { protocol: PROTOCOL, build, instance: outbox.instance() });
+    if let Err(error) = hello.encode(&mut bytes) {
+        return error.into();
+    }
+    loop {
+        let batch = outbox.unsent(sent, BATCH);
+        if let Err(error) = append(&mut bytes, &batch) {
+            return error.into();
+        }
+        sent = batch.last().map_or(sent, UsageRecord::sequence);
+        // Under load too: control compares the counters with what it has received.
+        if Instant::now() >= next_beat {
+            next_beat = Instant::now() + Duration::from_secs(HEARTBEAT_SECONDS);
+            if let Err(error) = Up::Heartbeat(outbox.beat()).encode(&mut bytes) {
+                return error.into();
+            }
+        }
+        if bytes.is_empty() {
+            tokio::select! {
+                () = outbox.news() => {}
+                () = sleep_until(next_beat) => {}
+            }
+            continue;
+        }
+        if let Err(error) = write(&mut writer, &bytes).await {
+            return error.into();
+        }
+        bytes.clear();
+    }
+}
+
+fn append(bytes: &mut Vec<u8>, batch: &[UsageRecord]) -> Result<(), FrameError> {
+    batch.iter().try_for_each(|record| Up::Record(*record).encode(bytes))
+}
+
+async fn write<Io: AsyncWrite>(writer: &mut WriteHalf<Io>, bytes: &[u8]) -> io::Result<()> {
+    writer.write_all(bytes).await?;
+    writer.flush().await
+}

@@ -1,0 +1,172 @@
+//! The records that wait for control: in memory, bounded, in order.
+//!
+//! A request reserves room before it starts and so is never unmetered; when control has been away for too long there is no
+//! room, and the gateway answers 503. Acknowledgements are cumulative. The outbox is shared by the worker threads of one
+//! process; its lock is held for a few instructions only.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use lethe_usage::{InstanceId, Usage, UsageRecord};
+use tokio::sync::Notify;
+
+use crate::frame::Beat;
+
+/// Control acknowledged something that was never sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AckError;
+
+/// The queue of one gateway start.
+pub struct Outbox {
+    capacity: usize,
+    instance: InstanceId,
+    state: Mutex<State>,
+    /// Wakes the link: there is a new record.
+    news: Notify,
+    /// Wakes whoever waits for the end: room was given back.
+    room: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    /// Unacknowledged records, with consecutive sequence numbers up to `last`.
+    records: VecDeque<UsageRecord>,
+    /// Sequence number of the newest record.
+    last: u64,
+    /// Room that permits hold.
+    reserved: usize,
+    /// Permits given out, less those that were dropped unused.
+    started: u64,
+}
+
+/// Room for one record. Dropping it unused gives the room back.
+pub struct Permit {
+    outbox: Option<Arc<Outbox>>,
+}
+
+impl Outbox {
+    /// An empty outbox for a gateway start with this random `instance`, with room for `capacity` records.
+    #[must_use]
+    pub fn new(instance: InstanceId, capacity: usize) -> Arc<Self> {
+        let state = Mutex::new(State::default());
+        Arc::new(Self { capacity, instance, state, news: Notify::new(), room: Notify::new() })
+    }
+
+    /// Which gateway start the records come from.
+    #[must_use]
+    pub fn instance(&self) -> InstanceId {
+        self.instance
+    }
+
+    /// Reserves room for the record of a request that is about to start; `None` when there is none (answer 503).
+    #[must_use]
+    pub fn try_reserve(self: &Arc<Self>) -> Option<Permit> {
+        let mut state = self.lock();
+        if state.records.len() + state.reserved >= self.capacity {
+            return None;
+        }
+        state.reserved += 1;
+        state.started += 1;
+        Some(Permit { outbox: Some(Arc::clone(self)) })
+    }
+
+    /// How many records control has not acknowledged.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.lock().records.len()
+    }
+
+    /// The counters of a heartbeat: `started` counts permits that were used or still may be, `finished` counts records.
+    #[must_use]
+    pub fn beat(&self) -> Beat {
+        let state = self.lock();
+        let pending = u32::try_from(state.records.len()).unwrap_or(u32::MAX);
+        Beat { started: state.started, finished: state.last, pending }
+    }
+
+    /// Sequence number of the newest acknowledged record, 0 before the first: on a new connection, sending begins after it.
+    #[must_use]
+    pub fn acknowledged(&self) -> u64 {
+        let state = self.lock();
+        state.last - state.records.len() as u64
+    }
+
+    /// Up to `limit` unacknowledged records after the sequence number `after`, in order.
+    #[must_use]
+    pub fn unsent(&self, after: u64, limit: usize) -> Vec<UsageRecord> {
+        let state = self.lock();
+        let acknowledged = state.last - state.records.len() as u64;
+        let skip = usize::try_from(after.saturating_sub(acknowledged)).unwrap_or(usize::MAX);
+        state.records.iter().skip(skip).take(limit).copied().collect()
+    }
+
+    /// Waits until there may be records after those that [`Outbox::unsent`] last gave. For one waiter, the link; a record
+    /// that came before the call ends the wait at once.
+    pub async fn news(&self) {
+        self.news.notified().await;
+    }
+
+    /// Waits until no permit is out and nothing is unacknowledged.
+    pub async fn settled(&self) {
+        loop {
+            let room = self.room.notified();
+            {
+                let state = self.lock();
+                if state.records.is_empty() && state.reserved == 0 {
+                    return;
+                }
+            }
+            // `notify_waiters` wakes every `Notified` that was made before it, polled or not (tokio documentation of `Notify`).
+            room.await;
+        }
+    }
+
+    /// Control has committed every record up to and with `sequence`: they are dropped.
+    ///
+    /// # Errors
+    /// [`AckError`] if there is no such record yet; nothing is dropped then.
+    pub fn ack(&self, sequence: u64) -> Result<(), AckError> {
+        let mut state = self.lock();
+        if sequence > state.last {
+            return Err(AckError);
+        }
+        while state.records.front().is_some_and(|record| record.sequence() <= sequence) {
+            state.records.pop_front();
+        }
+        drop(state);
+        self.room.notify_waiters();
+        Ok(())
+    }
+
+    /// A panic elsewhere cannot leave the state half changed: no code between its changes can panic.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Permit {
+    /// Turns the room into the next record, which the link sends as soon as it can. Returns its sequence number.
+    pub fn record(mut self, usage: &Usage) -> u64 {
+        let Some(outbox) = self.outbox.take() else { return 0 };
+        let mut state = outbox.lock();
+        state.reserved -= 1;
+        state.last += 1;
+        let record = UsageRecord::new(usage, outbox.instance, state.last);
+        state.records.push_back(record);
+        drop(state);
+        outbox.news.notify_one();
+        record.sequence()
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(outbox) = self.outbox.take() {
+            let mut state = outbox.lock();
+            state.reserved -= 1;
+            state.started -= 1;
+            drop(state);
+            outbox.room.notify_waiters();
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! The outbox against a model, and the client over an in-memory connection.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use lethe_link::client::{self, LinkError};
+use lethe_link::frame::Frame;
+use lethe_link::{AckError, Beat, Decoder, Down, Outbox, Permit, Up};
+use lethe_types::{AccountPseudonym, Operation, RouteId};
+use lethe_usage::{InstanceId, Kind, Quality, UnitClass, Usage, UsageRecord};
+use proptest::prelude::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+const INSTANCE: InstanceId = InstanceId([4; 12]);
+
+fn usage(units: u32) -> Usage {
+    Usage {
+        kind: Kind::Charge,
+        operation: Operation::Chat,
+        unit_class: UnitClass::Tokens,
+        quality: Quality::Counted,
+        status: 200,
+        timestamp: 1,
+        account: AccountPseudonym(1),
+        route: RouteId(1),
+        total_ms: 1,
+        first_byte_ms: 1,
+        input_units: units,
+        output_units: 0,
+    }
+}
+
+fn sequences(records: &[UsageRecord]) -> Vec<u64> {
+    records.iter().map(UsageRecord::sequence).collect()
+}
+
+#[test]
+fn a_full_outbox_gives_no_permit_until_control_acknowledges() {
+    let outbox = Outbox::new(INSTANCE, 2);
+    let first = outbox.try_reserve().unwrap();
+    let second = outbox.try_reserve().unwrap();
+    assert!(outbox.try_reserve().is_none());
+    drop(second);
+    let second = outbox.try_reserve().unwrap();
+    assert_eq!(second.record(&usage(1)), 1);
+    assert_eq!(first.record(&usage(2)), 2);
+    assert!(outbox.try_reserve().is_none());
+    assert_eq!(outbox.ack(3), Err(AckError));
+    assert_eq!(outbox.ack(1), Ok(()));
+    assert!(outbox.try_reserve().is_some());
+    assert_eq!(sequences(&outbox.unsent(outbox.acknowledged(), 9)), [2]);
+    assert_eq!(outbox.beat(), Beat { started: 2, finished: 2, pending: 1 });
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Ack(u64),
+    Drop,
+    Record,
+    Reserve,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![(0_u64..12).prop_map(Step::Ack), Just(Step::Drop), Just(Step::Record), Just(Step::Reserve)];
+    prop::collection::vec(step, 0..60)
+}
+
+proptest! {
+    #[test]
+    fn the_outbox_behaves_like_its_model(capacity in 0_usize..5, steps in steps()) {
+        let outbox = Outbox::new(INSTANCE, capacity);
+        let mut permits: Vec<Permit> = Vec::new();
+        let mut pending: VecDeque<u64> = VecDeque::new();
+        let mut last = 0;
+        for step in steps {
+            match step {
+                Step::Ack(sequence) => {
+                    prop_assert_eq!(outbox.ack(sequence).is_ok(), sequence <= last);
+                    if sequence <= last {
+                        pending.retain(|waiting| *waiting > sequence);
+                    }
+                }
+                Step::Drop => drop(permits.pop()),
+                Step::Record => {
+                    if let Some(permit) = permits.pop() {
+                        last += 1;
+                        prop_assert_eq!(permit.record(&usage(0)), last);
+                        pending.push_back(last);
+                    }
+                }
+                Step::Reserve => {
+                    let permit = outbox.try_reserve();
+                    prop_assert_eq!(permit.is_some(), pending.len() + permits.len() < capacity);
+                    permits.extend(permit);
+                }
+            }
+            prop_assert_eq!(outbox.pending(), pending.len());
+            prop_assert_eq!(outbox.acknowledged(), last - pending.len() as u64);
+            let beat = outbox.beat();
+            prop_assert_eq!((beat.started, beat.finished), (last + permits.len() as u64, last));
+            for after in 0..=last {
+                let expected: Vec<u64> = pending.iter().copied().filter(|waiting| *waiting > after).collect();
+                prop_assert_eq!(sequences(&outbox.unsent(after, usize::MAX)), expected);
+            }
+        }
+    }
+}
+
+/// Control's end of a connection.
+struct Control {
+    io: DuplexStream,
+    decoder: Decoder<Up>,
+}
+
+impl Control {
+    async fn say(&mut self, frame: Down) {
+        let mut bytes = Vec::new();
+        frame.encode(&mut bytes).unwrap();
+        self.io.write_all(&bytes).await.unwrap();
+    }
+
+    async fn hear(&mut self) -> Up {
+        loop {
+            if let Some(frame) = self.decoder.next_frame().unwrap() {
+                return frame;
+            }
+            let mut piece = [0; 7];
+            let count = self.io.read(&mut piece).await.unwrap();
+            assert!(count > 0, "the client closed the connection");
+            self.decoder.push(&piece[..count]);
+        }
+    }
+
+    /// The sequence number of the next record.
+    async fn hear_record(&mut self) -> u64 {
+        loop {
+            if let Up::Record(record) = self.hear().await {
+                return record.sequence();
+            }
+        }
+    }
+}
+
+fn pair() -> (DuplexStream, Control) {
+    let (gateway, io) = tokio::io::duplex(100);
+    (gateway, Control { io, decoder: Decoder::new() })
+}
+
+fn linked(outbox: &Arc<Outbox>) -> (tokio::task::JoinHandle<LinkError>, Control) {
+    let (gateway, control) = pair();
+    let outbox = Arc::clone(outbox);
+    (tokio::spawn(async move { client::run(gateway, &outbox, 5, |_| {}).await }), control)
+}
+
+#[tokio::test]
+async fn what_was_not_acknowledged_is_sent_again_on_the_next_connection() {
+    let outbox = Outbox::new(INSTANCE, 100);
+    (0..3).for_each(|units| assert!(outbox.try_reserve().unwrap().record(&usage(units)) > 0));
+
+    let (client, mut control) = linked(&outbox);
+    let Up::Hello(hello) = control.hear().await else { panic!("the first frame is a hello") };
+    assert_eq!((hello.protocol, hello.build, hello.instance), (1, 5, INSTANCE));
+    for sequence in 1..=3 {
+        assert_eq!(control.hear_record().await, sequence);
+    }
+    control.say(Down::Ack { sequence: 2 }).await;
+    drop(control);
+    assert_eq!(client.await.unwrap(), LinkError::Closed);
+
+    let (client, mut control) = linked(&outbox);
+    assert_eq!(control.hear_record().await, 3);
+    // A record that is made while the link waits goes out without a further cause.
+    outbox.try_reserve().unwrap().record(&usage(4));
+    assert_eq!(control.hear_record().await, 4);
+    control.say(Down::Ack { sequence: 4 }).await;
+    outbox.settled().await;
+    assert_eq!(outbox.pending(), 0);
+    control.say(Down::Ack { sequence: 5 }).await;
+    assert_eq!(client.await.unwrap(), LinkError::Ack);
+}
+
+#[tokio::test]
+async fn frames_reach_the_caller_and_a_malformed_one_ends_the_link() {
+    let outbox = Outbox::new(INSTANCE, 1);
+    let (gateway, mut control) = pair();
+    let (seen, mut frames) = tokio::sync::mpsc::unbounded_channel();
+    let client = tokio::spawn(async move { client::run(gateway, &outbox, 5, |frame| drop(seen.send(frame))).await });
+    control.say(Down::Heartbeat).await;
+    control.say(Down::Isolate).await;
+    assert!(matches!(frames.recv().await, Some(Down::Heartbeat)));
+    assert!(matches!(frames.recv().await, Some(Down::Isolate)));
+    control.io.write_all(&[0xff; 6]).await.unwrap();
+    assert!(matches!(client.await.unwrap(), LinkError::Frame(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn heartbeats_come_by_themselves_and_silence_ends_the_link() {
+    let outbox = Outbox::new(INSTANCE, 1);
+    let (client, mut control) = linked(&outbox);
+    assert!(matches!(control.hear().await, Up::Hello(_)));
+    for _ in 0..3 {
+        assert!(matches!(control.hear().await, Up::Heartbeat(_)));
+    }
+    assert_eq!(client.await.unwrap(), LinkError::Silent);
+}

@@ -1,0 +1,291 @@
+//! A streamed chat completion: each event is checked, usage is read and hidden from a client that did not ask.
+
+use std::ops::Range;
+
+use lethe_content::ContentBuf;
+
+use super::answer::{Tokens, tokens};
+use crate::json::{Cursor, JsonError, Kind};
+use crate::sse::{Event, NotEvents, next_event};
+
+/// An event longer than this is no event.
+const EVENT_LIMIT: usize = 16 * 1024 * 1024;
+
+/// What is wrong with a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamFault;
+
+impl From<JsonError> for StreamFault {
+    fn from(_: JsonError) -> Self {
+        Self
+    }
+}
+
+impl From<NotEvents> for StreamFault {
+    fn from(_: NotEvents) -> Self {
+        Self
+    }
+}
+
+/// State of one stream.
+pub struct ChatStream {
+    wants_usage: bool,
+    /// Tokens, where the provider reported them.
+    pub tokens: Option<Tokens>,
+    /// Bytes of text and arguments that passed, for an estimate where no usage comes.
+    pub output_bytes: usize,
+    /// `[DONE]` has passed.
+    pub done: bool,
+    /// The provider sent an error instead of going on; it has been passed to the caller.
+    pub failed: bool,
+    finished: bool,
+}
+
+struct Chunk {
+    tokens: Option<Tokens>,
+    /// The `usage` member with the comma that belongs to it.
+    usage_span: Option<Range<usize>>,
+    choices: usize,
+    finished: bool,
+    is_error: bool,
+    text_bytes: usize,
+}
+
+impl ChatStream {
+    /// At the start of a stream for a client that asked for usage, or did not.
+    #[must_use]
+    pub const fn new(wants_usage: bool) -> Self {
+        Self { wants_usage, tokens: None, output_bytes: 0, done: false, failed: false, finished: false }
+    }
+
+    /// Takes every complete event out of `pending` and appends to `out` what the client is to get of them.
+    ///
+    /// # Errors
+    /// [`StreamFault`] when the stream is not one of chat completion chunks; what came before it is in `out`.
+    pub fn pass(&mut self, pending: &mut ContentBuf, out: &mut ContentBuf) -> Result<(), StreamFault> {
+        let mut from = 0;
+        let result = loop {
+            if self.done || self.failed {
+                // Nothing may follow the end; what does is dropped.
+                from = pending.len();
+                break Ok(());
+            }
+            match next_event(pending.expose(), from) {
+                Ok(Some(event)) => {
+                    from = event.span.end;
+                    if let Err(fault) = self.event(pending.expose(), event, out) {
+                        break Err(fault);
+                    }
+                }
+                Ok(None) if pending.len() - from > EVENT_LIMIT => break Err(StreamFault),
+                Ok(None) => break Ok(()),
+                Err(NotEvents) => break Err(StreamFault),
+            }
+        };
+        pending.consume(from);
+        result
+    }
+
+    /// Whether the stream may end here, and what the client must still get for a clean end.
+    ///
+    /// # Errors
+    /// [`StreamFault`] when the answer was cut.
+    pub const fn end(&mut self) -> Result<&'static [u8], StreamFault> {
+        if self.done || self.failed {
+            Ok(b"")
+        } else if self.finished {
+            // Some servers leave the last line out; a finish reason and a proper end of the body say the same.
+            self.done = true;
+            Ok(b"data: [DONE]\n\n")
+        } else {
+            Err(StreamFault)
+        }
+    }
+
+    fn event(&mut self, bytes: &[u8], event: Event, out: &mut ContentBuf) -> Result<(), StreamFault> {
+        let Event { span, data } = event;
+        match data.as_slice() {
+            // A comment or keep-alive.
+            [] => out.extend(&bytes[span]),
+            [one] if bytes[one.clone()] == *b"[DONE]" => {
+                self.done = true;
+                out.extend(&bytes[span]);
+            }
+            [one] => {
+                let chunk = inspect(&bytes[one.clone()])?;
+                self.take(&chunk);
+                match chunk.usage_span {
+                    // The last chunk, which is there for usage alone.
+                    Some(_) if !self.wants_usage && chunk.choices == 0 && chunk.tokens.is_some() => {}
+                    Some(usage) if !self.wants_usage => {
+                        out.extend(&bytes[span.start..one.start + usage.start]);
+                        out.extend(&bytes[one.start + usage.end..span.end]);
+                    }
+                    _ => out.extend(&bytes[span]),
+                }
+            }
+            // Data over several lines is joined by line feeds, which JSON counts as white space.
+            several => {
+                let mut joined = ContentBuf::new();
+                for part in several {
+                    joined.extend(&bytes[part.clone()]);
+                    joined.extend(b"\n");
+                }
+                let chunk = inspect(joined.expose())?;
+                self.take(&chunk);
+                if self.wants_usage || chunk.usage_span.is_none() {
+                    out.extend(&bytes[span]);
+                } else if chunk.choices > 0 {
+                    return Err(StreamFault);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, chunk: &Chunk) {
+        self.tokens = chunk.tokens.or(self.tokens);
+        self.finished |= chunk.finished;
+        self.failed |= chunk.is_error;
+        self.output_bytes += chunk.text_bytes;
+    }
+}
+
+fn inspect(data: &[u8]) -> Result<Chunk, StreamFault> {
+    let mut chunk =
+        Chunk { tokens: None, usage_span: None, choices: 0, finished: false, is_error: false, text_bytes: 0 };
+    let mut cursor = Cursor::new(data)?;
+    let mut previous_end = None;
+    cursor.object(|key, key_span, value| {
+        match (key.raw(), value.kind()?) {
+            ("usage", kind) => {
+                if kind == Kind::Object {
+                    chunk.tokens = tokens(value)?;
+                } else {
+                    value.skip()?;
+                }
+                let start = previous_end.unwrap_or(key_span.start);
+                chunk.usage_span = Some(start..value.offset_of_last());
+            }
+            ("error", Kind::Object | Kind::String) => {
+                chunk.is_error = true;
+                value.skip()?;
+            }
+            ("choices", Kind::Array) => value.array(|item| {
+                chunk.choices += 1;
+                choice(item, &mut chunk.finished, &mut chunk.text_bytes)
+            })?,
+            _ => drop(value.skip()?),
+        }
+        previous_end = Some(value.offset_of_last());
+        Ok::<(), StreamFault>(())
+    })?;
+    cursor.end()?;
+    // The first member's comma stands behind it, the others' before them: it goes out with the member.
+    if let Some(span) = &mut chunk.usage_span
+        && !data[span.clone()].starts_with(b",")
+        && let Some(comma) = data[span.end..].iter().position(|byte| !byte.is_ascii_whitespace())
+        && data[span.end + comma] == b','
+    {
+        span.end += comma + 1;
+    }
+    Ok(chunk)
+}
+
+fn choice(item: &mut Cursor<'_>, finished: &mut bool, text_bytes: &mut usize) -> Result<(), StreamFault> {
+    if item.kind()? != Kind::Object {
+        return Err(StreamFault);
+    }
+    item.object(|key, _, value| {
+        match (key.raw(), value.kind()?) {
+            ("finish_reason", Kind::String) => {
+                *finished = true;
+                value.skip()?;
+            }
+            ("delta", Kind::Object) => *text_bytes += value.skip()?.len(),
+            _ => drop(value.skip()?),
+        }
+        Ok(())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use lethe_content::ContentBuf;
+    use proptest::prelude::*;
+
+    use super::super::answer::Tokens;
+    use super::{ChatStream, StreamFault};
+
+    const STREAM: &str = concat!(
+        "data: {\"id\":\"a\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"He\"}}],\"usage\":null}\n\n",
+        ": keep-alive\n\n",
+        "data: {\"usage\":null,\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\r\n\r\n",
+        "data: {\"id\":\"a\",\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":6}}\n\n",
+        "data: [DONE]\n\n",
+    );
+    const HIDDEN: &str = concat!(
+        "data: {\"id\":\"a\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"He\"}}]}\n\n",
+        ": keep-alive\n\n",
+        "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\r\n\r\n",
+        "data: [DONE]\n\n",
+    );
+
+    fn pass(stream: &mut ChatStream, bytes: &[u8], cut: usize) -> (Result<(), StreamFault>, String) {
+        let (mut pending, mut out) = (ContentBuf::new(), ContentBuf::new());
+        let mut result = Ok(());
+        for part in bytes.chunks(cut) {
+            pending.extend(part);
+            result = stream.pass(&mut pending, &mut out);
+            if result.is_err() {
+                break;
+            }
+        }
+        (result, String::from_utf8(out.expose().to_vec()).unwrap())
+    }
+
+    proptest! {
+        #[test]
+        fn usage_is_read_and_shown_to_those_who_asked(cut in 1usize..300) {
+            let mut asked = ChatStream::new(true);
+            prop_assert_eq!(pass(&mut asked, STREAM.as_bytes(), cut), (Ok(()), STREAM.to_owned()));
+            let mut silent = ChatStream::new(false);
+            prop_assert_eq!(pass(&mut silent, STREAM.as_bytes(), cut), (Ok(()), HIDDEN.to_owned()));
+            for stream in [asked, silent] {
+                prop_assert_eq!(stream.tokens, Some(Tokens { input: 5, output: 6 }));
+                prop_assert!(stream.done);
+            }
+        }
+
+        #[test]
+        fn no_input_panics(input in prop::collection::vec(any::<u8>(), 1..200)) {
+            let _ = pass(&mut ChatStream::new(false), &input, 7);
+        }
+    }
+
+    #[test]
+    fn a_cut_is_no_end() {
+        let end = |bytes: &str| {
+            let mut stream = ChatStream::new(false);
+            assert_eq!(pass(&mut stream, bytes.as_bytes(), 9).0, Ok(()));
+            stream.end().map(<[u8]>::len)
+        };
+        assert_eq!(end(""), Err(StreamFault));
+        assert_eq!(end(&STREAM[..150]), Err(StreamFault));
+        let finish = STREAM.find(": keep").unwrap();
+        assert_eq!(end(&STREAM[..finish]), Err(StreamFault));
+        assert_eq!(end(&STREAM[..STREAM.find("data: [DONE]").unwrap()]), Ok(14));
+        assert_eq!(end(STREAM), Ok(0));
+    }
+
+    #[test]
+    fn what_is_no_chunk_is_a_fault() {
+        for bad in ["data: {\"a\":\n\n", "data: hello\n\n", "<html>\n", "data: [1]\n\n", "data: {\"choices\":[1]}\n\n", "data: {} {}\n\n"] {
+            assert_eq!(pass(&mut ChatStream::new(false), bad.as_bytes(), 5).0, Err(StreamFault), "{bad}");
+        }
+        let mut stream = ChatStream::new(false);
+        let error = "data: {\"error\":{\"message\":\"x\"}}\n\n";
+        assert_eq!(pass(&mut stream, error.as_bytes(), 5), (Ok(()), error.to_owned()));
+        assert!(stream.failed);
+    }
+}
