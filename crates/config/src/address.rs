@@ -44,7 +44,9 @@ impl BaseUrl {
         }
         let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
         if authority.contains('@') {
-            return Err("a base URL carries no user name or password: write \"https://host/v1\" and api_key = { env = \"NAME\" }");
+            return Err(
+                "a base URL carries no user name or password: write \"https://host/v1\" and api_key = { env = \"NAME\" }",
+            );
         }
         let (host, port) = host_and_port(authority)?;
         let port = match (port, scheme) {
@@ -83,7 +85,8 @@ fn host_and_port(authority: &str) -> Result<(String, Option<u16>), &'static str>
     const PORT: &str = "the port is a number from 1 to 65535: write \"https://host:443/v1\"";
     let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port != 0).ok_or(PORT);
     if let Some(rest) = authority.strip_prefix('[') {
-        let (address, rest) = rest.split_once(']').ok_or("an IPv6 address stands in brackets: write \"https://[2001:db8::1]/v1\"")?;
+        let (address, rest) =
+            rest.split_once(']').ok_or("an IPv6 address stands in brackets: write \"https://[2001:db8::1]/v1\"")?;
         let address: Ipv6Addr = address.parse().map_err(|_| "this is no IPv6 address: write \"https://[2001:db8::1]/v1\"")?;
         let port = match rest {
             "" => None,
@@ -116,6 +119,8 @@ fn host_and_port(authority: &str) -> Result<(String, Option<u16>), &'static str>
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
     use super::{BaseUrl, Scheme};
     use crate::network::Reach;
 
@@ -130,10 +135,27 @@ mod tests {
     #[test]
     fn what_is_no_base_url_is_refused_without_repeating_it() {
         for url in [
-            "", "ftp://SECRET", "https://", "https://SECRET:pass@host/v1", "https://host/v1?key=SECRET", "https://host/#SECRET",
-            "https://host:0", "https://host:99999", "https://ho st/", "https://-host", "https://[::1", "https://[SECRET]/",
-            "https://[::1]8000/", "https://2130706433/", "https://127.1/", "https://0x7f.0x1/", "https://host/a b", "https://host//v1",
-            "https://host/../v1", "https://host/v1\r\nSECRET", "https://host..example/",
+            "",
+            "ftp://SECRET",
+            "https://",
+            "https://SECRET:pass@host/v1",
+            "https://host/v1?key=SECRET",
+            "https://host/#SECRET",
+            "https://host:0",
+            "https://host:99999",
+            "https://ho st/",
+            "https://-host",
+            "https://[::1",
+            "https://[SECRET]/",
+            "https://[::1]8000/",
+            "https://2130706433/",
+            "https://127.1/",
+            "https://0x7f.0x1/",
+            "https://host/a b",
+            "https://host//v1",
+            "https://host/../v1",
+            "https://host/v1\r\nSECRET",
+            "https://host..example/",
         ] {
             let message = BaseUrl::parse(url).unwrap_err();
             assert!(!message.contains("SECRET"), "{url}");
@@ -143,13 +165,30 @@ mod tests {
     #[test]
     fn private_hosts_are_recognised() {
         for (host, reach) in [
-            ("127.0.0.1", Reach::Private), ("10.1.2.3", Reach::Private), ("172.16.0.1", Reach::Private), ("172.32.0.1", Reach::Public),
-            ("192.168.1.1", Reach::Private), ("169.254.169.254", Reach::Private), ("100.64.0.1", Reach::Private),
-            ("100.128.0.1", Reach::Public), ("198.19.0.1", Reach::Private), ("[::1]", Reach::Private), ("[fd00::1]", Reach::Private),
-            ("[fe80::1]", Reach::Private), ("[::ffff:10.0.0.1]", Reach::Private), ("[2606:4700::1]", Reach::Public),
-            ("localhost", Reach::Private), ("x.localhost", Reach::Private), ("db.internal", Reach::Private), ("printer.local", Reach::Private),
-            ("notlocalhost", Reach::Public), ("api.openai.com", Reach::Public), ("0.0.0.0", Reach::Nowhere), ("224.0.0.1", Reach::Nowhere),
-            ("255.255.255.255", Reach::Nowhere), ("[::]", Reach::Nowhere),
+            ("127.0.0.1", Reach::Private),
+            ("10.1.2.3", Reach::Private),
+            ("172.16.0.1", Reach::Private),
+            ("172.32.0.1", Reach::Public),
+            ("192.168.1.1", Reach::Private),
+            ("169.254.169.254", Reach::Private),
+            ("100.64.0.1", Reach::Private),
+            ("100.128.0.1", Reach::Public),
+            ("198.19.0.1", Reach::Private),
+            ("[::1]", Reach::Private),
+            ("[fd00::1]", Reach::Private),
+            ("[fe80::1]", Reach::Private),
+            ("[::ffff:10.0.0.1]", Reach::Private),
+            ("[2606:4700::1]", Reach::Public),
+            ("localhost", Reach::Private),
+            ("x.localhost", Reach::Private),
+            ("db.internal", Reach::Private),
+            ("printer.local", Reach::Private),
+            ("notlocalhost", Reach::Public),
+            ("api.openai.com", Reach::Public),
+            ("0.0.0.0", Reach::Nowhere),
+            ("224.0.0.1", Reach::Nowhere),
+            ("255.255.255.255", Reach::Nowhere),
+            ("[::]", Reach::Nowhere),
         ] {
             assert_eq!(BaseUrl::parse(&format!("https://{host}/v1")).unwrap().reach(), reach, "{host}");
         }

@@ -86,11 +86,13 @@ fn without_values(message: &str) -> String {
     for prefix in ["invalid type: ", "invalid value: ", "invalid length "] {
         let Some(rest) = message.strip_prefix(prefix) else { continue };
         let kind = rest.split([' ', ',']).next().unwrap_or_default();
-        let expected = message.rfind(", expected ").and_then(|at| message.get(at + ", expected ".len()..)).unwrap_or("something else");
+        let expected =
+            message.rfind(", expected ").and_then(|at| message.get(at + ", expected ".len()..)).unwrap_or("something else");
         return format!("{kind} does not belong here: write {expected}");
     }
     if message.starts_with("unknown variant") {
-        let expected = message.rfind(", expected ").and_then(|at| message.get(at + ", expected ".len()..)).unwrap_or("another value");
+        let expected =
+            message.rfind(", expected ").and_then(|at| message.get(at + ", expected ".len()..)).unwrap_or("another value");
         return format!("unknown value: write {expected}");
     }
     message.to_owned()

@@ -12,13 +12,13 @@ const FORM: &str = "write a day without quotes and without a time, such as 2026-
 impl Day {
     /// Start of the day, ms since the epoch.
     pub(crate) fn start(self) -> Option<Millis> {
-        let start = self.0.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
-        Millis::try_from(start.timestamp().as_millisecond()).ok()
+        let start = jiff::tz::TimeZone::UTC.to_timestamp(self.0.at(0, 0, 0, 0)).ok()?;
+        Millis::try_from(start.as_millisecond()).ok()
     }
 
     /// Whole days from `earlier` to this day; negative if it lies before.
     pub(crate) fn days_since(self, earlier: Self) -> i64 {
-        (self.0.duration_since(earlier.0)).as_hours() / 24
+        self.0.duration_since(earlier.0).as_hours() / 24
     }
 }
 

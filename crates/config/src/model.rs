@@ -24,9 +24,13 @@ pub(crate) fn all(files: &[Spanned<FileModel>], providers: &[Named], check: &mut
         if id.contains('*') {
             check.problem(file.id.span(), "wildcards are not in this version: write one [[model]] for each model");
         } else if id.is_empty() || id.len() > 256 || !id.bytes().all(|byte| byte.is_ascii_graphic()) {
-            check.problem(file.id.span(), "a model's id is 1 to 256 visible characters without spaces: write id = \"gpt-5-mini\"");
+            check
+                .problem(file.id.span(), "a model's id is 1 to 256 visible characters without spaces: write id = \"gpt-5-mini\"");
         } else if ids.contains(&id.as_str()) {
-            check.problem(file.id.span(), format!("there are two models with the id \"{id}\": write one [[model]] with both routes"));
+            check.problem(
+                file.id.span(),
+                format!("there are two models with the id \"{id}\": write one [[model]] with both routes"),
+            );
         }
         ids.push(id);
         let operations = operations(&file.operations, check);
@@ -55,21 +59,31 @@ fn operations(written: &Spanned<Vec<Spanned<String>>>, check: &mut Check<'_>) ->
         }
     }
     if operations.is_empty() && !mistaken {
-        check.problem(written.span(), "this model has no operation that this version serves: write operations = [\"chat\"] or [\"embeddings\"]");
+        check.problem(
+            written.span(),
+            "this model has no operation that this version serves: write operations = [\"chat\"] or [\"embeddings\"]",
+        );
     }
     operations
 }
 
 fn routes(id: &str, written: &Spanned<Vec<FileRoute>>, providers: &[Named], check: &mut Check<'_>) -> Vec<Route> {
     if written.get_ref().is_empty() {
-        check.problem(written.span(), "this model has no route: write routes = [{ provider = \"openai\", model = \"gpt-5-mini\" }]");
+        check.problem(
+            written.span(),
+            "this model has no route: write routes = [{ provider = \"openai\", model = \"gpt-5-mini\" }]",
+        );
     }
     let mut routes = Vec::new();
     for file in written.get_ref() {
         let provider = providers.iter().position(|named| named.id == *file.provider.get_ref());
         let Some(provider) = provider else {
             let known: Vec<String> = providers.iter().map(|named| format!("\"{}\"", named.id)).collect();
-            let known = if known.is_empty() { "add a [[provider]] with this id".to_owned() } else { format!("write {}", known.join(" or ")) };
+            let known = if known.is_empty() {
+                "add a [[provider]] with this id".to_owned()
+            } else {
+                format!("write {}", known.join(" or "))
+            };
             check.problem(file.provider.span(), format!("there is no provider \"{}\": {known}", file.provider.get_ref()));
             continue;
         };

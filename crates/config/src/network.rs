@@ -81,12 +81,20 @@ fn reach_v4(address: Ipv4Addr) -> Reach {
     // RFC 6598 (100.64.0.0/10) and RFC 2544 (198.18.0.0/15).
     let shared = first == 100 && second & 0xC0 == 64;
     let benchmark = first == 198 && second & 0xFE == 18;
-    if address.is_loopback() || address.is_private() || address.is_link_local() || shared || benchmark { Reach::Private } else { Reach::Public }
+    if address.is_loopback() || address.is_private() || address.is_link_local() || shared || benchmark {
+        Reach::Private
+    } else {
+        Reach::Public
+    }
 }
 
 fn reach_v6(address: Ipv6Addr) -> Reach {
     if address.is_unspecified() || address.is_multicast() {
         return Reach::Nowhere;
     }
-    if address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local() { Reach::Private } else { Reach::Public }
+    if address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local() {
+        Reach::Private
+    } else {
+        Reach::Public
+    }
 }

@@ -31,6 +31,8 @@ pub(crate) fn name_for(host: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
     use lethe_policy::conflict;
 
     use super::{Preset, all, name_for};

@@ -51,8 +51,13 @@ pub(crate) fn all(files: &[Spanned<FileProvider>], check: &mut Check<'_>) -> Vec
     named
 }
 
-/// Providers that no model leads to: nobody could ever reach them.
+/// Providers that no model leads to: nobody could ever reach them. Not told while a route names a provider that does not exist,
+/// because that is most likely the same mistake.
 pub(crate) fn without_models(providers: &[Named], models: &[Spanned<FileModel>], check: &mut Check<'_>) {
+    let mut routes = models.iter().flat_map(|model| model.get_ref().routes.get_ref());
+    if routes.any(|route| !providers.iter().any(|named| named.id == *route.provider.get_ref())) {
+        return;
+    }
     for named in providers {
         let routed = |model: &Spanned<FileModel>| {
             model.get_ref().routes.get_ref().iter().any(|route| *route.provider.get_ref() == named.id)
@@ -71,12 +76,22 @@ pub(crate) fn without_models(providers: &[Named], models: &[Spanned<FileModel>],
     }
 }
 
-fn one(file: &FileProvider, id: &str, span: Range<usize>, presets: &BTreeMap<String, Preset>, check: &mut Check<'_>) -> Option<Provider> {
+fn one(
+    file: &FileProvider,
+    id: &str,
+    span: Range<usize>,
+    presets: &BTreeMap<String, Preset>,
+    check: &mut Check<'_>,
+) -> Option<Provider> {
     let named_preset = match &file.preset {
         None => None,
         Some(name) => {
             let known = presets.keys().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(" or ");
-            let message = || format!("there is no such preset in this version: write {known}, or leave preset out and write dialect and base_url");
+            let message = || {
+                format!(
+                    "there is no such preset in this version: write {known}, or leave preset out and write dialect and base_url"
+                )
+            };
             Some(check.take(name.span(), presets.get(name.get_ref()).ok_or_else(message))?)
         }
     };
@@ -89,7 +104,10 @@ fn one(file: &FileProvider, id: &str, span: Range<usize>, presets: &BTreeMap<Str
     let dialect = dialect(file, preset, named_preset.is_some(), &span, check)?;
     let api_key = file.api_key.as_ref().and_then(|secret| secret.get_ref().resolve(secret.span(), check));
     if let (None, Some(variable)) = (&file.api_key, &preset.api_key_env) {
-        check.problem(span, format!("provider \"{id}\" needs a key: write api_key = {{ env = \"{variable}\" }} or {{ file = \"path\" }}"));
+        check.problem(
+            span,
+            format!("provider \"{id}\" needs a key: write api_key = {{ env = \"{variable}\" }} or {{ file = \"path\" }}"),
+        );
     }
     let extra_roots = file.ca.as_ref().and_then(|ca| {
         let roots = pem::certificates(&check.path(ca.get_ref()));
@@ -103,7 +121,12 @@ fn one(file: &FileProvider, id: &str, span: Range<usize>, presets: &BTreeMap<Str
         Some(terms) => self::terms(terms.get_ref(), check),
         None => {
             let at = file.id.as_ref().or(file.preset.as_ref()).map_or(0..0, Spanned::span);
-            check.notice(at, format!("provider \"{id}\" has no [provider.terms]: its routes answer 503 provider_terms until terms are reviewed"));
+            check.notice(
+                at,
+                format!(
+                    "provider \"{id}\" has no [provider.terms]: its routes answer 503 provider_terms until terms are reviewed"
+                ),
+            );
             None
         }
     };
@@ -167,9 +190,9 @@ fn dialect(file: &FileProvider, preset: &Preset, named: bool, span: &Range<usize
     };
     let result = match dialect {
         "openai" => Ok(Dialect::OpenAi),
-        other if LATER_DIALECTS.contains(&other) => {
-            Err(format!("the dialect \"{other}\" is not in this version: write dialect = \"openai\" if the server also speaks that"))
-        }
+        other if LATER_DIALECTS.contains(&other) => Err(format!(
+            "the dialect \"{other}\" is not in this version: write dialect = \"openai\" if the server also speaks that"
+        )),
         _ => Err("there is no such dialect: write dialect = \"openai\"".to_owned()),
     };
     check.take(span, result)
@@ -181,12 +204,21 @@ fn rules(preset: &FieldRules, extension: &[Spanned<String>], check: &mut Check<'
     let mut allowed = Vec::new();
     for field in extension {
         let name = field.get_ref();
-        if name.is_empty() || name.len() > 64 || !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_') {
-            check.problem(field.span(), "a field is named by lower-case letters, digits and '_': write allow_fields = [\"top_k\"]");
+        if name.is_empty()
+            || name.len() > 64
+            || !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+        {
+            check.problem(
+                field.span(),
+                "a field is named by lower-case letters, digits and '_': write allow_fields = [\"top_k\"]",
+            );
         } else if let Some(conflict) = conflict::field(name) {
             check.problem(field.span(), format!("`{name}` cannot be allowed: {}", conflict.instead));
         } else {
-            check.notice(field.span(), format!("`{name}` is sent to this provider: that it leaves nothing behind is the operator's assertion"));
+            check.notice(
+                field.span(),
+                format!("`{name}` is sent to this provider: that it leaves nothing behind is the operator's assertion"),
+            );
             allowed.push(name.clone());
         }
     }
@@ -213,7 +245,10 @@ fn terms(file: &FileTerms, check: &mut Check<'_>) -> Option<ProviderTerms> {
         return None;
     }
     if due.days_since(reviewed) > 366 {
-        check.notice(file.review_due.span(), "the next review is due more than a year after the last one: the policy asks for one each year (3.2)");
+        check.notice(
+            file.review_due.span(),
+            "the next review is due more than a year after the last one: the policy asks for one each year (3.2)",
+        );
     }
     let terms = Terms {
         training: training?,
@@ -232,7 +267,8 @@ fn terms(file: &FileTerms, check: &mut Check<'_>) -> Option<ProviderTerms> {
 
 fn timeouts(file: &FileProvider, check: &mut Check<'_>) -> Timeouts {
     let defaults = Timeouts::default();
-    let mut seconds = |written: Option<&Spanned<u32>>, default, name| bounded(written, 1..=86_400, name, check).unwrap_or(default);
+    let mut seconds =
+        |written: Option<&Spanned<u32>>, default, name| bounded(written, 1..=86_400, name, check).unwrap_or(default);
     let timeouts = Timeouts {
         first_byte_seconds: seconds(file.first_byte_seconds.as_ref(), defaults.first_byte_seconds, "first_byte_seconds"),
         idle_seconds: seconds(file.idle_seconds.as_ref(), defaults.idle_seconds, "idle_seconds"),

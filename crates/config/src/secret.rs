@@ -25,9 +25,10 @@ impl SecretRef {
     /// Fetches the secret.
     pub(crate) fn resolve(&self, span: Range<usize>, check: &mut Check<'_>) -> Option<SecretBytes> {
         let secret = match self {
-            Self::Env(name) => check.variable(name).map(OsStringExt::into_vec).ok_or_else(|| {
-                format!("the environment variable {name} is not set: export it, or write {{ file = \"path\" }}")
-            }),
+            Self::Env(name) => check
+                .variable(name)
+                .map(OsStringExt::into_vec)
+                .ok_or_else(|| format!("the environment variable {name} is not set: export it, or write {{ file = \"path\" }}")),
             Self::File(path) => read(&check.path(path)),
         };
         let secret = secret.map(trimmed).and_then(|secret| self.usable(secret));
@@ -44,7 +45,9 @@ impl SecretRef {
         }
         // RFC 9110, 5.5: visible characters only, else it could not travel in a header.
         if !secret.expose().iter().all(u8::is_ascii_graphic) {
-            return Err(format!("{holder} holds spaces, line breaks or other characters that no key has: it must hold the secret alone"));
+            return Err(format!(
+                "{holder} holds spaces, line breaks or other characters that no key has: it must hold the secret alone"
+            ));
         }
         Ok(secret)
     }
@@ -53,7 +56,10 @@ impl SecretRef {
 fn read(path: &std::path::Path) -> Result<Vec<u8>, String> {
     let unreadable = |error: std::io::Error| format!("the secret file {} cannot be read ({})", path.display(), error.kind());
     if std::fs::metadata(path).map_err(unreadable)?.len() > LIMIT_BYTES {
-        return Err(format!("the secret file {} is larger than {LIMIT_BYTES} bytes: it must hold the secret alone", path.display()));
+        return Err(format!(
+            "the secret file {} is larger than {LIMIT_BYTES} bytes: it must hold the secret alone",
+            path.display()
+        ));
     }
     std::fs::read(path).map_err(unreadable)
 }

@@ -33,7 +33,9 @@ pub(crate) fn gateway(file: FileGateway, check: &mut Check<'_>) -> Gateway {
         );
     }
     let tls = client_tls(&file, check);
-    let number = |written: Option<&Spanned<u32>>, default, range, name, check: &mut Check<'_>| bounded(written, range, name, check).unwrap_or(default);
+    let number = |written: Option<&Spanned<u32>>, default, range, name, check: &mut Check<'_>| {
+        bounded(written, range, name, check).unwrap_or(default)
+    };
     Gateway {
         listen,
         probes,
@@ -42,7 +44,13 @@ pub(crate) fn gateway(file: FileGateway, check: &mut Check<'_>) -> Gateway {
         max_body_mib: number(file.max_body_mib.as_ref(), defaults.max_body_mib, 1..=1024, "max_body_mib", check),
         max_connections: number(file.max_connections.as_ref(), defaults.max_connections, 1..=1_000_000, "max_connections", check),
         drain_seconds: number(file.drain_seconds.as_ref(), defaults.drain_seconds, 0..=3600, "drain_seconds", check),
-        max_stale_seconds: number(file.max_stale_seconds.as_ref(), defaults.max_stale_seconds, 1..=3600, "max_stale_seconds", check),
+        max_stale_seconds: number(
+            file.max_stale_seconds.as_ref(),
+            defaults.max_stale_seconds,
+            1..=3600,
+            "max_stale_seconds",
+            check,
+        ),
     }
 }
 
@@ -63,7 +71,10 @@ fn client_tls(file: &FileGateway, check: &mut Check<'_>) -> ClientTls {
             ClientTls::None
         }
         (_, Some(peers)) => {
-            check.problem(peers.span(), "trusted_peers belongs to tls = \"terminated-by-proxy\": write that, or leave trusted_peers out");
+            check.problem(
+                peers.span(),
+                "trusted_peers belongs to tls = \"terminated-by-proxy\": write that, or leave trusted_peers out",
+            );
             ClientTls::None
         }
         (Some(FileTls::Files(files)), None) => {
@@ -119,7 +130,10 @@ pub(crate) fn engine(file: &FileEngine, no_providers: bool, check: &mut Check<'_
     if let (Some(path), Some(written)) = (&model, &file.model)
         && !path.is_file()
     {
-        check.problem(written.span(), format!("there is no model file {}: write the path of a GGUF file, or leave model out", path.display()));
+        check.problem(
+            written.span(),
+            format!("there is no model file {}: write the path of a GGUF file, or leave model out", path.display()),
+        );
     }
     Engine { enabled, model, threads, concurrent }
 }

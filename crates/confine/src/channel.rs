@@ -21,7 +21,9 @@ use rustix::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::io::unix::AsyncFd;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
+
+use crate::sys;
 
 /// Why a message did not pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,9 +104,8 @@ impl Channel {
     /// # Errors
     /// [`ChannelError::Closed`] at the end, [`ChannelError::Malformed`] or [`ChannelError::Truncated`] for a refused packet.
     pub fn recv<T: DeserializeOwned>(&self) -> Result<(T, Vec<OwnedFd>), ChannelError> {
-        let mut buffer = Buffer::new();
-        let (len, descriptors) = recv_packet(self.socket.as_fd(), &mut buffer.0, RecvFlags::empty())?;
-        Ok((buffer.decode(len)?, descriptors))
+        let (bytes, descriptors) = recv_packet(self.socket.as_fd(), RecvFlags::empty())?;
+        Ok((decode(&bytes)?, descriptors))
     }
 
     /// The socket itself.
@@ -125,7 +126,7 @@ impl Channel {
     /// [`ChannelError::Kernel`] when the socket cannot be registered. Panics, as tokio does, outside a runtime.
     pub fn into_async(self) -> Result<AsyncChannel, ChannelError> {
         rustix::io::ioctl_fionbio(&self.socket, true)?;
-        let socket = AsyncFd::new(self.socket).map_err(|error| ChannelError::Kernel(error.raw_os_error().unwrap_or(0)))?;
+        let socket = sys::register(self.socket)?;
         Ok(AsyncChannel { socket })
     }
 }
@@ -158,11 +159,10 @@ impl AsyncChannel {
     pub async fn recv<T: DeserializeOwned>(&self) -> Result<(T, Vec<OwnedFd>), ChannelError> {
         loop {
             let mut ready = self.socket.readable().await.map_err(|_| ChannelError::Closed)?;
-            let mut buffer = Buffer::new();
-            match recv_packet(self.socket.as_fd(), &mut buffer.0, RecvFlags::DONTWAIT) {
+            match recv_packet(self.socket.as_fd(), RecvFlags::DONTWAIT) {
                 Err(ChannelError::Kernel(errno)) if errno == Errno::AGAIN.raw_os_error() => ready.clear_ready(),
                 Err(error) => return Err(error),
-                Ok((len, descriptors)) => return Ok((buffer.decode(len)?, descriptors)),
+                Ok((bytes, descriptors)) => return Ok((decode(&bytes)?, descriptors)),
             }
         }
     }
@@ -180,26 +180,11 @@ fn encode<T: Serialize>(message: &T) -> Result<Zeroizing<Vec<u8>>, ChannelError>
     if bytes.is_empty() || bytes.len() > MESSAGE_LIMIT { Err(ChannelError::TooLong) } else { Ok(bytes) }
 }
 
-/// A receive buffer that is wiped when it goes.
-struct Buffer(Box<[u8]>);
-
-impl Buffer {
-    fn new() -> Self {
-        Self(vec![0; MESSAGE_LIMIT].into_boxed_slice())
-    }
-
-    /// Decodes the first `len` bytes: the whole of them and nothing less.
-    fn decode<T: DeserializeOwned>(&self, len: usize) -> Result<T, ChannelError> {
-        match postcard::take_from_bytes(self.0.get(..len).unwrap_or_default()) {
-            Ok((message, [])) => Ok(message),
-            _ => Err(ChannelError::Malformed),
-        }
-    }
-}
-
-impl Drop for Buffer {
-    fn drop(&mut self) {
-        self.0.zeroize();
+/// Decodes a packet: the whole of it and nothing less.
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ChannelError> {
+    match postcard::take_from_bytes(bytes) {
+        Ok((message, [])) => Ok(message),
+        _ => Err(ChannelError::Malformed),
     }
 }
 
@@ -211,7 +196,7 @@ fn send_packet(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedFd<'
     } else {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTOR_LIMIT))];
         let mut control = SendAncillaryBuffer::new(&mut space);
-        if !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        if descriptors.len() > DESCRIPTOR_LIMIT || !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
             return Err(Errno::TOOBIG);
         }
         rustix::io::retry_on_intr(|| rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut control, flags))?
@@ -219,11 +204,17 @@ fn send_packet(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedFd<'
     if sent == bytes.len() { Ok(()) } else { Err(Errno::MSGSIZE) }
 }
 
-fn recv_packet(socket: BorrowedFd<'_>, bytes: &mut [u8], flags: RecvFlags) -> Result<(usize, Vec<OwnedFd>), ChannelError> {
+/// Takes one packet off the socket, into a buffer of its size that is wiped when it goes.
+fn recv_packet(socket: BorrowedFd<'_>, flags: RecvFlags) -> Result<(Zeroizing<Vec<u8>>, Vec<OwnedFd>), ChannelError> {
+    // With MSG_TRUNC the answer is the packet's real length (recv(2)). One reader per end: the next call takes this packet.
+    let mut none = [0_u8; 0];
+    let (_, waiting) =
+        rustix::io::retry_on_intr(|| rustix::net::recv(socket, &mut none[..], flags | RecvFlags::PEEK | RecvFlags::TRUNC))?;
+    let mut bytes = Zeroizing::new(vec![0; waiting.min(MESSAGE_LIMIT)]);
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTOR_LIMIT))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let received = rustix::io::retry_on_intr(|| {
-        rustix::net::recvmsg(socket, &mut [IoSliceMut::new(bytes)], &mut control, flags | RecvFlags::CMSG_CLOEXEC)
+        rustix::net::recvmsg(socket, &mut [IoSliceMut::new(&mut bytes)], &mut control, flags | RecvFlags::CMSG_CLOEXEC)
     })?;
     // Taken out in any case, so that a refused packet's descriptors are closed.
     let descriptors: Vec<OwnedFd> = control
@@ -236,10 +227,15 @@ fn recv_packet(socket: BorrowedFd<'_>, bytes: &mut [u8], flags: RecvFlags) -> Re
     if received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
         return Err(ChannelError::Truncated);
     }
+    // The buffer is a little larger than the limit, for alignment.
+    if descriptors.len() > DESCRIPTOR_LIMIT {
+        return Err(ChannelError::TooLong);
+    }
     if received.bytes == 0 {
         return Err(ChannelError::Closed);
     }
-    Ok((received.bytes, descriptors))
+    bytes.truncate(received.bytes);
+    Ok((bytes, descriptors))
 }
 
 #[cfg(test)]
@@ -290,14 +286,18 @@ mod tests {
     #[test]
     fn more_descriptors_than_the_limit_are_refused() {
         let (a, b) = two();
-        let many = vec![a.as_fd(); DESCRIPTOR_LIMIT + 2];
         // Past the sender's own check, as a hostile sender would.
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTOR_LIMIT + 2))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        assert!(control.push(SendAncillaryMessage::ScmRights(&many)));
-        rustix::net::sendmsg(a.as_fd(), &[IoSlice::new(&[0])], &mut control, SendFlags::empty()).unwrap();
-        assert_eq!(b.recv::<u8>().err(), Some(ChannelError::Truncated));
-        assert_eq!(a.send(&0_u8, &many).err(), Some(ChannelError::Kernel(Errno::TOOBIG.raw_os_error())));
+        for (count, refusal) in [(1, ChannelError::TooLong), (40, ChannelError::Truncated)] {
+            let many = vec![a.as_fd(); DESCRIPTOR_LIMIT + count];
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTOR_LIMIT + 40))];
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            assert!(control.push(SendAncillaryMessage::ScmRights(&many)));
+            rustix::net::sendmsg(a.as_fd(), &[IoSlice::new(&[0])], &mut control, SendFlags::empty()).unwrap();
+            assert_eq!(b.recv::<u8>().err(), Some(refusal));
+            assert_eq!(a.send(&0_u8, &many).err(), Some(ChannelError::Kernel(Errno::TOOBIG.raw_os_error())));
+        }
+        a.send(&0_u8, &[a.as_fd(); DESCRIPTOR_LIMIT]).unwrap();
+        assert_eq!(b.recv::<u8>().unwrap().1.len(), DESCRIPTOR_LIMIT);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The steps of a confined start, in the order of ARCHITECTURE "The confinement". Every failure is fatal.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use lethe_handover::{BootOptions, FromChild, Posture, Role, Stage, ToChild, Wall};
 

@@ -4,13 +4,17 @@ pub mod boot;
 pub mod channel;
 mod confinement;
 mod descriptors;
+pub mod dial;
+pub mod dialer;
 mod facts;
 mod filesystem;
 mod identity;
 mod limits;
 pub mod panic;
+pub mod posture;
 pub mod secret;
 pub mod selftest;
+pub mod start;
 mod sys;
 mod syscalls;
 

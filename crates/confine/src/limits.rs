@@ -1,6 +1,6 @@
 //! Steps 3 and 4: no core, not dumpable, no file growth, no new privileges, no swap, no standard streams. Each is read back.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::{
     fs::{FileType, Mode, OFlags},
@@ -14,7 +14,7 @@ use crate::{facts::Facts, sys};
 const NONE: Rlimit = Rlimit { current: Some(0), maximum: Some(0) };
 
 fn set_to_none(resource: Resource) -> Result<(), Errno> {
-    rustix::process::setrlimit(resource, NONE.clone())?;
+    rustix::process::setrlimit(resource, NONE)?;
     if rustix::process::getrlimit(resource) == NONE { Ok(()) } else { Err(Errno::PERM) }
 }
 
@@ -57,20 +57,20 @@ pub(crate) fn swap_still_absent() -> Result<bool, Errno> {
 }
 
 /// stdin, stdout and stderr to `/dev/null`, opened before the walls by [`open_null`].
-pub(crate) fn close_standard_streams(null: std::os::fd::OwnedFd) -> Result<(), Errno> {
+pub(crate) fn close_standard_streams(null: OwnedFd) -> Result<(), Errno> {
     rustix::stdio::dup2_stdin(&null)?;
     rustix::stdio::dup2_stdout(&null)?;
     rustix::stdio::dup2_stderr(&null)
 }
 
 /// `/dev/null`, and nothing that only has its name.
-pub(crate) fn open_null() -> Result<std::os::fd::OwnedFd, Errno> {
+pub(crate) fn open_null() -> Result<OwnedFd, Errno> {
     let null = rustix::fs::open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())?;
     if is_null(null.as_fd())? { Ok(null) } else { Err(Errno::NODEV) }
 }
 
 /// Whether a descriptor is the null device: character device 1:3 (kernel, Documentation/admin-guide/devices.txt).
-pub(crate) fn is_null(fd: std::os::fd::BorrowedFd<'_>) -> Result<bool, Errno> {
+pub(crate) fn is_null(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
     let stat = rustix::fs::fstat(fd)?;
     Ok(FileType::from_raw_mode(stat.st_mode).is_char_device() && stat.st_rdev == rustix::fs::makedev(1, 3))
 }

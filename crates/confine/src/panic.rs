@@ -11,8 +11,8 @@ use std::{
 use lethe_handover::{FromChild, PanicReport};
 use rustix::net::SendFlags;
 
-/// Package version and, where the builder gives one, build identifier.
-const BUILD: u64 = fnv1a(
+/// Hash of this build: package version and, where the builder gives one, build identifier.
+pub const BUILD: u64 = fnv1a(
     match option_env!("LETHE_BUILD") {
         Some(build) => build,
         None => "",

@@ -206,7 +206,7 @@ impl Drop for Block {
 /// `memfd_secret` memory, its descriptor closed again.
 fn map_secret(bytes: usize) -> Option<NonNull<u8>> {
     // SAFETY: the call takes one flag word and no pointer. There is no wrapper for it in libc or rustix.
-    let raw = unsafe { libc::syscall(libc::SYS_memfd_secret, libc::FD_CLOEXEC) };
+    let raw = unsafe { libc::syscall(libc::SYS_memfd_secret, libc::O_CLOEXEC) };
     let raw = i32::try_from(raw).ok().filter(|raw| *raw >= 0)?;
     // SAFETY: the call above returned this descriptor, which nobody else knows.
     let fd = unsafe { OwnedFd::from_raw_fd(raw) };
@@ -251,6 +251,7 @@ mod tests {
     #[test]
     fn clones_share_one_copy() {
         let arena = small();
+        assert!(arena.is_secret_memory(), "the kernels that this is tested on have memfd_secret");
         let key = arena.put(b"key").unwrap();
         let clone = key.clone();
         assert_eq!(key.expose().as_ptr(), clone.expose().as_ptr());

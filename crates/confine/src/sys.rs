@@ -120,3 +120,10 @@ pub(crate) fn ids() -> Result<([u32; 3], [u32; 3]), Errno> {
     let failed = unsafe { libc::getresuid(ruid, euid, suid) != 0 || libc::getresgid(rgid, egid, sgid) != 0 };
     if failed { Err(errno()) } else { Ok((users, groups)) }
 }
+
+/// Registers a descriptor with the runtime that this is called in.
+pub(crate) fn register(fd: OwnedFd) -> Result<tokio::io::unix::AsyncFd<OwnedFd>, Errno> {
+    // SAFETY: an `OwnedFd` is open, always the same, and closed only by its owner, which the `AsyncFd` becomes.
+    let registered = unsafe { tokio::io::unix::AsyncFd::register(fd) };
+    registered.map_err(|error| Errno::from_io_error(&error.into_parts().1).unwrap_or(Errno::INVAL))
+}

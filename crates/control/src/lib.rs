@@ -1,3 +1,21 @@
-//! Control: accounts' keys, the catalogue, the link to gateways, the operator interface. Holds no content.
+//! Control: keys, the catalogue, the link to gateways, the operator interface. Holds no content.
+//!
+//! [`run`] is all of it; it binds nothing itself. [`start`] is what it is given and what it answers.
 
+mod alarms;
+mod authority;
+mod base64url;
+mod catalogue;
+mod doors;
+mod error;
+mod keys;
+mod link_server;
+mod links;
+mod operator;
+mod run;
 pub mod start;
+
+pub use alarms::Alarm;
+pub use authority::{Authority, CONTROL_NAME, NODE_NAME};
+pub use error::ControlError;
+pub use run::{Listeners, run};

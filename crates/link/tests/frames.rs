@@ -141,7 +141,7 @@ fn a_record_is_checked_and_an_error_is_final() {
 
 #[test]
 fn a_snapshot_with_bytes_left_over_is_refused() {
-    let mut bytes = bytes_of(&[Down::Snapshot(Box::new(Snapshot::default()))]);
+    let mut bytes = bytes_of(&[Down::Snapshot(Box::default())]);
     assert!(read_all::<Down>(&[&bytes]).is_ok());
     bytes.push(0);
     bytes[2] += 1;

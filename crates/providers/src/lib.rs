@@ -1,1 +1,3 @@
-//! To be written.
+//! How each provider is spoken to: pure conversion, no I/O, one file per dialect.
+
+pub mod openai;

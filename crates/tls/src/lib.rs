@@ -7,8 +7,10 @@
 mod config;
 mod drive;
 mod key;
+mod socket;
 mod stream;
 
 pub use config::{ConfigError, client_of_authority, client_of_public, server_for_clients, server_of_authority};
 pub use key::SecretKey;
+pub use socket::Socket;
 pub use stream::{Readiness, TlsError, TlsStream};

@@ -179,7 +179,8 @@ impl<'a> Cursor<'a> {
     ) -> Result<(), E> {
         self.open(Kind::Object)?;
         if self.eat(b'}') {
-            return Ok(self.close());
+            self.depth -= 1;
+            return Ok(());
         }
         loop {
             self.space();
@@ -189,7 +190,8 @@ impl<'a> Cursor<'a> {
             self.expect(b':')?;
             member(key, span, self)?;
             if self.eat(b'}') {
-                return Ok(self.close());
+                self.depth -= 1;
+                return Ok(());
             }
             self.expect(b',')?;
         }
@@ -202,12 +204,14 @@ impl<'a> Cursor<'a> {
     pub fn array<E: From<JsonError>>(&mut self, mut item: impl FnMut(&mut Self) -> Result<(), E>) -> Result<(), E> {
         self.open(Kind::Array)?;
         if self.eat(b']') {
-            return Ok(self.close());
+            self.depth -= 1;
+            return Ok(());
         }
         loop {
             item(self)?;
             if self.eat(b']') {
-                return Ok(self.close());
+                self.depth -= 1;
+                return Ok(());
             }
             self.expect(b',')?;
         }
@@ -288,8 +292,12 @@ impl<'a> Cursor<'a> {
         match kind {
             Kind::Object => self.object(|_, _, value| value.skip().map(drop))?,
             Kind::Array => self.array(|value| value.skip().map(drop))?,
-            Kind::String => drop(self.string()?),
-            Kind::Bool => drop(self.boolean()?),
+            Kind::String => {
+                self.string()?;
+            }
+            Kind::Bool => {
+                self.boolean()?;
+            }
             Kind::Null => self.literal("null")?,
             Kind::Number => self.number()?,
         }
@@ -355,10 +363,6 @@ impl<'a> Cursor<'a> {
         self.depth += 1;
         self.at += 1;
         Ok(())
-    }
-
-    const fn close(&mut self) {
-        self.depth -= 1;
     }
 
     fn expect(&mut self, byte: u8) -> Result<(), JsonError> {

@@ -2,10 +2,12 @@
 
 mod answer;
 mod error;
+mod model;
 mod request;
 mod stream;
 
 pub use answer::{Answer, Tokens, inspect_answer, quotes};
 pub use error::{ErrorBody, ErrorType};
+pub use model::ModelObject;
 pub use request::{Refusal, Request, inspect_request};
 pub use stream::{ChatStream, StreamFault};

@@ -150,7 +150,9 @@ impl Request {
             }
             ("model", _) if key.is("model") => return Err(Refusal::WrongType("model", "a string")),
             ("stream", Kind::Bool) if key.is("stream") => self.stream = value.boolean()?,
-            ("stream", Kind::Null) if key.is("stream") => drop(value.skip()?),
+            ("stream", Kind::Null) if key.is("stream") => {
+                value.skip()?;
+            }
             ("stream", _) if key.is("stream") => return Err(Refusal::WrongType("stream", "true or false")),
             ("stream_options", Kind::Object) => self.options(start, value)?,
             ("messages", Kind::Array) => value.array(message)?,
@@ -161,7 +163,9 @@ impl Request {
                 _ => Err(Refusal::Conflict(AUDIO_OUTPUT)),
             })?,
             (_, Kind::Bool) => off = !value.boolean()?,
-            _ => drop(value.skip()?),
+            _ => {
+                value.skip()?;
+            }
         }
         if !off && let Some(conflict) = conflict::field(folded) {
             return Err(Refusal::Conflict(conflict));
@@ -184,7 +188,9 @@ impl Request {
             let at = value.offset();
             match value.kind()? {
                 Kind::Bool => wants_usage = value.boolean()?,
-                Kind::Null => drop(value.skip()?),
+                Kind::Null => {
+                value.skip()?;
+            }
                 _ => return Err(Refusal::WrongType("stream_options.include_usage", "true or false")),
             }
             options.include_usage = Some(at..value.offset_of_last());
@@ -231,7 +237,7 @@ impl Request {
         }
         let allowed = if self.operation == Operation::Chat { &rules.chat_fields } else { &rules.embeddings_fields };
         for field in &self.fields {
-            if !allowed.iter().any(|name| *name == field.name) {
+            if !allowed.contains(&field.name) {
                 return Err(Refusal::UnknownField(FieldName::new(&field.name)));
             }
         }

@@ -32,8 +32,8 @@ pub struct ChatStream {
     wants_usage: bool,
     /// Tokens, where the provider reported them.
     pub tokens: Option<Tokens>,
-    /// Bytes of text and arguments that passed, for an estimate where no usage comes.
-    pub output_bytes: usize,
+    /// Chunks with something in them, about one a token: an estimate where no usage comes.
+    pub deltas: u32,
     /// `[DONE]` has passed.
     pub done: bool,
     /// The provider sent an error instead of going on; it has been passed to the caller.
@@ -48,14 +48,14 @@ struct Chunk {
     choices: usize,
     finished: bool,
     is_error: bool,
-    text_bytes: usize,
+    deltas: u32,
 }
 
 impl ChatStream {
     /// At the start of a stream for a client that asked for usage, or did not.
     #[must_use]
     pub const fn new(wants_usage: bool) -> Self {
-        Self { wants_usage, tokens: None, output_bytes: 0, done: false, failed: false, finished: false }
+        Self { wants_usage, tokens: None, deltas: 0, done: false, failed: false, finished: false }
     }
 
     /// Takes every complete event out of `pending` and appends to `out` what the client is to get of them.
@@ -147,13 +147,13 @@ impl ChatStream {
         self.tokens = chunk.tokens.or(self.tokens);
         self.finished |= chunk.finished;
         self.failed |= chunk.is_error;
-        self.output_bytes += chunk.text_bytes;
+        self.deltas = self.deltas.saturating_add(chunk.deltas);
     }
 }
 
 fn inspect(data: &[u8]) -> Result<Chunk, StreamFault> {
     let mut chunk =
-        Chunk { tokens: None, usage_span: None, choices: 0, finished: false, is_error: false, text_bytes: 0 };
+        Chunk { tokens: None, usage_span: None, choices: 0, finished: false, is_error: false, deltas: 0 };
     let mut cursor = Cursor::new(data)?;
     let mut previous_end = None;
     cursor.object(|key, key_span, value| {
@@ -173,9 +173,11 @@ fn inspect(data: &[u8]) -> Result<Chunk, StreamFault> {
             }
             ("choices", Kind::Array) => value.array(|item| {
                 chunk.choices += 1;
-                choice(item, &mut chunk.finished, &mut chunk.text_bytes)
+                choice(item, &mut chunk.finished, &mut chunk.deltas)
             })?,
-            _ => drop(value.skip()?),
+            _ => {
+                value.skip()?;
+            }
         }
         previous_end = Some(value.offset_of_last());
         Ok::<(), StreamFault>(())
@@ -192,7 +194,7 @@ fn inspect(data: &[u8]) -> Result<Chunk, StreamFault> {
     Ok(chunk)
 }
 
-fn choice(item: &mut Cursor<'_>, finished: &mut bool, text_bytes: &mut usize) -> Result<(), StreamFault> {
+fn choice(item: &mut Cursor<'_>, finished: &mut bool, deltas: &mut u32) -> Result<(), StreamFault> {
     if item.kind()? != Kind::Object {
         return Err(StreamFault);
     }
@@ -202,8 +204,10 @@ fn choice(item: &mut Cursor<'_>, finished: &mut bool, text_bytes: &mut usize) ->
                 *finished = true;
                 value.skip()?;
             }
-            ("delta", Kind::Object) => *text_bytes += value.skip()?.len(),
-            _ => drop(value.skip()?),
+            ("delta", Kind::Object) => *deltas += u32::from(value.skip()?.len() > 2),
+            _ => {
+                value.skip()?;
+            }
         }
         Ok(())
     })

@@ -1,0 +1,325 @@
+//! Control's side of the link: lets gateways in by certificate, pushes what they need, books what they deliver.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lethe_handover::{Identity, Role};
+use lethe_link::frame::{Frame, Up};
+use lethe_link::{ALPN, Decoder, Down, HEARTBEAT_SECONDS, Hello, PROTOCOL, SILENCE_SECONDS};
+use lethe_store::{Delivery, Store, StoreError};
+use lethe_types::{AccountPseudonym, Clock, Millis, RouteId};
+use lethe_usage::{UnitClass, UsageRecord};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{broadcast, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::alarms::Alarms;
+use crate::catalogue::Catalogue;
+use crate::doors::stopped;
+use crate::keys::Keys;
+use crate::links::{Entry, Linked, Links};
+use crate::{Alarm, ControlError};
+
+/// Links at once.
+const LINK_LIMIT: usize = 1024;
+/// For the TLS handshake and the hello.
+const GREETING: Duration = Duration::from_secs(10);
+/// What gateways get on shutdown to deliver what is pending.
+const DRAIN: Duration = Duration::from_secs(5);
+/// Records per second that one gateway may deliver; more is more than it can serve. The rest waits, nothing is dropped.
+const RECORDS_PER_SECOND: usize = 100_000;
+/// A record's time may differ from control's clock by this much, ms: a gateway keeps records while control is away.
+const RECORD_AGE: Millis = 24 * 60 * 60 * 1000;
+/// How often a quiet gateway is noted in the store, ms; far below the deduplication window.
+const SEEN_EVERY: Millis = 60 * 60 * 1000;
+const READ_BYTES: usize = 64 * 1024;
+
+/// Everything that a link needs.
+pub(crate) struct LinkServer {
+    pub(crate) tls: Arc<ServerConfig>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) links: Arc<Links>,
+    pub(crate) alarms: Arc<Alarms>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// TLS of the link: 1.3 only, a client certificate of the own authority, no resumption (every link shows its certificate).
+pub(crate) fn tls_config(identity: &Identity) -> Result<ServerConfig, ControlError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from(identity.authority.as_slice())).map_err(|_| ControlError::Tls)?;
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+        .build()
+        .map_err(|_| ControlError::Tls)?;
+    let (chain, key) = certificate(identity)?;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(|_| ControlError::Tls)?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain, key)
+        .map_err(|_| ControlError::Tls)?;
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.send_tls13_tickets = 0;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    Ok(config)
+}
+
+/// An identity as rustls takes it.
+pub(crate) fn certificate(
+    identity: &Identity,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), ControlError> {
+    let chain = identity.chain.iter().cloned().map(CertificateDer::from).collect();
+    let key = PrivateKeyDer::try_from(identity.key.expose().to_vec()).map_err(|_| ControlError::Tls)?;
+    Ok((chain, key))
+}
+
+impl LinkServer {
+    /// Serves links until `stop` turns true, then lets linked gateways deliver what is pending, for a bounded time.
+    pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+        let mut tasks = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = stopped(&mut stop) => break,
+                _ = tasks.join_next(), if !tasks.is_empty() => {}
+                accepted = listener.accept(), if tasks.len() < LINK_LIMIT => match accepted {
+                    Ok((stream, _)) => { tasks.spawn(Arc::clone(&self).link(stream, stop.clone())); }
+                    // Out of descriptors, or a client that left again (accept(2)): others go on.
+                    Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+                },
+            }
+        }
+        drop(listener);
+        let _ = timeout(DRAIN, async { while tasks.join_next().await.is_some() {} }).await;
+        tasks.shutdown().await;
+    }
+
+    async fn link(self: Arc<Self>, stream: TcpStream, stop: watch::Receiver<bool>) {
+        if let Err(Some(alarm)) = self.talk(stream, stop).await {
+            self.alarms.raise(alarm);
+        }
+    }
+
+    /// One connection. `Err(None)` is an end without an alarm.
+    async fn talk(&self, stream: TcpStream, stop: watch::Receiver<bool>) -> Result<(), Option<Alarm>> {
+        let _ = stream.set_nodelay(true);
+        let acceptor = TlsAcceptor::from(Arc::clone(&self.tls));
+        let Ok(Ok(stream)) = timeout(GREETING, acceptor.accept(stream)).await else {
+            return Err(Some(Alarm::ForeignClient));
+        };
+        if stream.get_ref().1.alpn_protocol() != Some(ALPN) {
+            return Err(Some(Alarm::Protocol));
+        }
+        let gateway = gateway_id(&stream).ok_or(Some(Alarm::WrongRole))?;
+        let (mut reader, writer) = tokio::io::split(stream);
+        let mut decoder = Decoder::new();
+        let hello = timeout(GREETING, hello(&mut reader, &mut decoder)).await.map_err(|_| None)??;
+
+        let now = self.clock.now();
+        let mark = self.store.seen(hello.instance, now).await.map_err(|_| Some(Alarm::StoreFailed))?;
+        let linked = Linked { gateway, hello, since: now, heard: now, beat: lethe_link::Beat::default(), mark };
+        let entry = self.links.enter(linked).map_err(|_| Some(Alarm::InstanceTaken))?;
+        let (acks, ack) = watch::channel(mark);
+        tokio::select! {
+            end = self.receive(reader, decoder, &entry, hello, acks, stop) => end,
+            end = self.send(writer, ack) => end,
+        }
+    }
+
+    async fn receive<Io: AsyncRead>(
+        &self,
+        mut reader: ReadHalf<Io>,
+        mut decoder: Decoder<Up>,
+        entry: &Entry,
+        hello: Hello,
+        acks: watch::Sender<u64>,
+        stop: watch::Receiver<bool>,
+    ) -> Result<(), Option<Alarm>> {
+        let mut piece = vec![0; READ_BYTES];
+        let mut batch = Vec::new();
+        let mut budget = Budget::new();
+        let mut seen = self.clock.now();
+        loop {
+            // The hello may have come together with the first records: what is there is read before more is awaited.
+            let mut drained = false;
+            while let Some(frame) = decoder.next_frame().map_err(|_| Some(Alarm::MalformedFrame))? {
+                match frame {
+                    Up::Hello(_) => return Err(Some(Alarm::Protocol)),
+                    Up::Heartbeat(beat) => {
+                        let now = self.clock.now();
+                        entry.update(|linked| (linked.beat, linked.heard) = (beat, now));
+                        drained = beat.pending == 0 && beat.started == beat.finished;
+                        if now.saturating_sub(seen) > SEEN_EVERY {
+                            self.store.seen(hello.instance, now).await.map_err(|_| Some(Alarm::StoreFailed))?;
+                            seen = now;
+                        }
+                    }
+                    Up::Record(record) if record.instance() != hello.instance => return Err(Some(Alarm::Protocol)),
+                    Up::Record(record) => batch.push(self.check(record)),
+                }
+            }
+            if !batch.is_empty() {
+                self.book(hello, &batch, entry, &acks).await?;
+                if budget.spend(batch.len()) {
+                    self.alarms.raise(Alarm::RecordRate);
+                    budget.wait().await;
+                }
+                batch.clear();
+                drained = false;
+            }
+            if drained && *stop.borrow() {
+                return Ok(());
+            }
+            let read = timeout(Duration::from_secs(SILENCE_SECONDS), reader.read(&mut piece)).await;
+            match read {
+                Ok(Ok(count)) if count > 0 => decoder.push(&piece[..count]),
+                _ => return Err(None),
+            }
+        }
+    }
+
+    /// Commits records, and only then acknowledges them.
+    async fn book(
+        &self,
+        hello: Hello,
+        batch: &[Delivery],
+        entry: &Entry,
+        acks: &watch::Sender<u64>,
+    ) -> Result<(), Option<Alarm>> {
+        let now = self.clock.now();
+        let delivered = self.store.deliver(hello.instance, batch, now).await.map_err(|error| match error {
+            StoreError::Gap => Some(Alarm::RecordGap),
+            _ => Some(Alarm::StoreFailed),
+        })?;
+        entry.update(|linked| (linked.mark, linked.heard) = (delivered.mark, now));
+        acks.send_replace(delivered.mark);
+        Ok(())
+    }
+
+    /// Bounds of what a record may say. A refused one uses up its number, so that those behind it are not held up.
+    fn check(&self, record: UsageRecord) -> Delivery {
+        let usage = record.usage();
+        // A request that was refused before its key was known has no account: then it has used nothing either.
+        let nobody = usage.account == AccountPseudonym(0) && usage.route == RouteId::NONE && usage.unit_class == UnitClass::None;
+        let account = nobody || self.keys.is_account(usage.account);
+        let route = usage.route == RouteId::NONE || self.catalogue.route(usage.route).is_some();
+        let time = usage.timestamp.abs_diff(self.clock.now()) <= RECORD_AGE;
+        if account && route && time {
+            Delivery::Keep(record)
+        } else {
+            self.alarms.raise(Alarm::RefusedRecord);
+            Delivery::Refused(record.sequence())
+        }
+    }
+
+    async fn send<Io: AsyncWrite>(
+        &self,
+        mut writer: WriteHalf<Io>,
+        mut ack: watch::Receiver<u64>,
+    ) -> Result<(), Option<Alarm>> {
+        let (version, keys, mut changes) = self.keys.subscribe().await;
+        let snapshot = Box::new(self.catalogue.snapshot(version, keys));
+        // The destinations first: the snapshot's providers refer to them.
+        for frame in [Down::Endpoints(self.catalogue.endpoints.clone()), Down::Snapshot(snapshot)] {
+            write(&mut writer, &frame).await?;
+        }
+        // What an earlier link delivered, if its acknowledgement was lost.
+        let mark = *ack.borrow_and_update();
+        write(&mut writer, &Down::Ack { sequence: mark }).await?;
+        let mut ticks = interval(Duration::from_secs(HEARTBEAT_SECONDS));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let frame = tokio::select! {
+                // In this order: a revoked key waits for nothing.
+                biased;
+                change = changes.recv() => match change {
+                    Ok(change) => change,
+                    // Too far behind: the gateway links again and gets a snapshot.
+                    Err(broadcast::error::RecvError::Lagged(_) | broadcast::error::RecvError::Closed) => return Err(None),
+                },
+                _ = ticks.tick() => Down::Heartbeat,
+                changed = ack.changed() => match changed {
+                    Ok(()) => Down::Ack { sequence: *ack.borrow_and_update() },
+                    Err(_) => return Err(None),
+                },
+            };
+            write(&mut writer, &frame).await?;
+        }
+    }
+}
+
+/// The id of the gateway whose certificate the client has shown. Its chain has been verified by the handshake.
+fn gateway_id<Io>(stream: &TlsStream<Io>) -> Option<String> {
+    let leaf = stream.get_ref().1.peer_certificates()?.first()?;
+    let leaf = webpki::EndEntityCert::try_from(leaf).ok()?;
+    let prefix = format!("lethe://{}/", Role::Gateway.name());
+    leaf.valid_uri_names().find_map(|uri| uri.strip_prefix(&prefix)).map(str::to_owned)
+}
+
+/// The first frame.
+async fn hello<Io: AsyncRead>(reader: &mut ReadHalf<Io>, decoder: &mut Decoder<Up>) -> Result<Hello, Option<Alarm>> {
+    let mut piece = [0; 1024];
+    loop {
+        match decoder.next_frame().map_err(|_| Some(Alarm::MalformedFrame))? {
+            Some(Up::Hello(hello)) if hello.protocol == PROTOCOL => return Ok(hello),
+            Some(_) => return Err(Some(Alarm::Protocol)),
+            None => {}
+        }
+        match reader.read(&mut piece).await {
+            Ok(count) if count > 0 => decoder.push(&piece[..count]),
+            _ => return Err(None),
+        }
+    }
+}
+
+/// Sends one frame. A gateway that takes nothing for too long is gone.
+async fn write<Io: AsyncWrite>(writer: &mut WriteHalf<Io>, frame: &Down) -> Result<(), Option<Alarm>> {
+    let mut bytes = Vec::new();
+    frame.encode(&mut bytes).map_err(|_| None)?;
+    let written = timeout(Duration::from_secs(SILENCE_SECONDS), async {
+        writer.write_all(&bytes).await?;
+        writer.flush().await
+    })
+    .await;
+    // A snapshot holds credentials.
+    bytes.fill(0);
+    std::hint::black_box(&bytes);
+    match written {
+        Ok(Ok(())) => Ok(()),
+        _ => Err(None),
+    }
+}
+
+/// Records that a link may still deliver in this second.
+struct Budget {
+    until: Instant,
+    left: usize,
+}
+
+impl Budget {
+    fn new() -> Self {
+        Self { until: Instant::now() + Duration::from_secs(1), left: RECORDS_PER_SECOND }
+    }
+
+    /// Whether `count` records are more than was left.
+    fn spend(&mut self, count: usize) -> bool {
+        if Instant::now() >= self.until {
+            *self = Self::new();
+        }
+        let over = count > self.left;
+        self.left = self.left.saturating_sub(count);
+        over
+    }
+
+    async fn wait(&self) {
+        sleep_until(self.until).await;
+    }
+}

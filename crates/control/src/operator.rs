@@ -1,0 +1,281 @@
+//! The operator interface: `/v1/records`, `/v1/keys`, `/v1/status`, `/v1/tokens`.
+//!
+//! The same routes behind two doors: a Unix socket, where the kernel says who is asking, and the console address, where a
+//! token does. Answers are JSON and are not to be cached; errors are `{"error":{"code","message"}}` with fixed texts.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, Extension, Path, Query, Request, State};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL};
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use axum::{Json, Router};
+use lethe_store::{Store, StoreError};
+use lethe_types::{Clock, KeyId, Millis};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::alarms::Alarms;
+use crate::catalogue::Catalogue;
+use crate::keys::{Keys, hash, new_secret};
+use crate::links::Links;
+use crate::{Alarm, ControlError};
+
+/// What every operator token begins with.
+const TOKEN_PREFIX: &str = "lethe_op_";
+const BODY_LIMIT: usize = 16 * 1024;
+const RECORDS_DEFAULT: u32 = 100;
+const RECORDS_LIMIT: u32 = 1000;
+
+/// Which way a request came in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// TLS and an operator token.
+    Console,
+    /// The Unix socket; the kernel has said who is asking.
+    Socket,
+}
+
+/// Everything that the operator interface shows or changes.
+pub(crate) struct Operator {
+    pub(crate) store: Arc<Store>,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) links: Arc<Links>,
+    pub(crate) alarms: Arc<Alarms>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) started: Millis,
+}
+
+type Shared = State<Arc<Operator>>;
+type Answer = Result<Json<Value>, Refusal>;
+
+/// The routes, as they are behind `door`.
+pub(crate) fn router(operator: Arc<Operator>, door: Door) -> Router {
+    Router::new()
+        .route("/v1/records", get(records))
+        .route("/v1/keys", get(list_keys).post(create_key))
+        .route("/v1/keys/{id}", delete(revoke_key))
+        .route("/v1/status", get(status))
+        .route("/v1/tokens", post(create_token))
+        .fallback(async || Refusal::NotFound)
+        .method_not_allowed_fallback(async || Refusal::Method)
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        // Outside of the routes, so that an unknown path tells a stranger as little as a known one.
+        .layer(middleware::from_fn_with_state(Arc::clone(&operator), authorize))
+        .layer(Extension(door))
+        .layer(middleware::map_response(no_store))
+        .with_state(operator)
+}
+
+async fn no_store(mut response: Response) -> Response {
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+async fn authorize(State(operator): Shared, Extension(door): Extension<Door>, request: Request, next: Next) -> Response {
+    if door == Door::Socket {
+        return next.run(request).await;
+    }
+    let token = request.headers().get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+    let hash = token.and_then(hash);
+    match (hash, operator.store.token_hashes().await) {
+        (_, Err(error)) => Refusal::from(error).into_response(),
+        // Each is compared, and each in constant time: how long it takes says nothing of how near a guess was.
+        (Some(hash), Ok(known)) => {
+            let equal = |known: &[u8; 32]| aws_lc_rs::constant_time::verify_slices_are_equal(known, &hash.0).is_ok();
+            if known.iter().fold(false, |found, known| found | equal(known)) {
+                next.run(request).await
+            } else {
+                Refusal::Token.into_response()
+            }
+        }
+        (None, Ok(_)) => Refusal::Token.into_response(),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Page {
+    #[serde(default)]
+    after: u64,
+    limit: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct Record<'a> {
+    id: u64,
+    at_ms: Millis,
+    operation: &'static str,
+    route: u32,
+    provider: Option<&'a str>,
+    model: Option<&'a str>,
+    input_units: u32,
+    output_units: u32,
+    unit_class: &'static str,
+    quality: &'static str,
+    kind: &'static str,
+    account: String,
+    status: u16,
+    total_ms: u32,
+    first_byte_ms: u32,
+}
+
+/// `GET /v1/records?after=&limit=`: `next` is the `after` of the next page.
+async fn records(State(operator): Shared, page: Result<Query<Page>, QueryRejection>) -> Answer {
+    let Query(Page { after, limit }) = page.map_err(|_| Refusal::Query)?;
+    let limit = limit.unwrap_or(RECORDS_DEFAULT).clamp(1, RECORDS_LIMIT);
+    let rows = operator.store.metadata_after(after, limit).await?;
+    let next = rows.last().map_or(after, |row| row.id);
+    let records: Vec<Record<'_>> = rows
+        .iter()
+        .map(|row| {
+            let usage = &row.usage;
+            let name = operator.catalogue.route(usage.route);
+            Record {
+                id: row.id,
+                at_ms: usage.timestamp,
+                operation: usage.operation.name(),
+                route: usage.route.0,
+                provider: name.map(|name| name.provider.as_str()),
+                model: name.map(|name| name.model.as_str()),
+                input_units: usage.input_units,
+                output_units: usage.output_units,
+                unit_class: usage.unit_class.name(),
+                quality: usage.quality.name(),
+                kind: usage.kind.name(),
+                account: usage.account.to_string(),
+                status: usage.status,
+                total_ms: usage.total_ms,
+                first_byte_ms: usage.first_byte_ms,
+            }
+        })
+        .collect();
+    Ok(Json(json!({ "records": records, "next": next })))
+}
+
+async fn list_keys(State(operator): Shared) -> Answer {
+    let keys = operator.keys.list().await?;
+    let keys: Vec<Value> = keys
+        .iter()
+        .map(|key| {
+            json!({
+                "id": key.id.0, "account": key.account.to_string(), "name": key.name,
+                "created_ms": key.created, "revoked_ms": key.revoked,
+            })
+        })
+        .collect();
+    Ok(Json(json!({ "keys": keys })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewKeyRequest {
+    name: String,
+}
+
+/// `POST /v1/keys {"name"}`: the only answer that ever holds the key.
+async fn create_key(State(operator): Shared, body: Result<Bytes, BytesRejection>) -> Result<Response, Refusal> {
+    let body = body.map_err(|_| Refusal::Body)?;
+    let request: NewKeyRequest = serde_json::from_slice(&body).map_err(|_| Refusal::Body)?;
+    let new = operator.keys.create(&request.name).await?;
+    let answer = json!({
+        "id": new.entry.id.0, "key": new.key, "account": new.entry.account.to_string(),
+        "name": request.name, "created_ms": new.created,
+    });
+    Ok((StatusCode::CREATED, Json(answer)).into_response())
+}
+
+/// `DELETE /v1/keys/{id}`: answers once every linked gateway has been sent word.
+async fn revoke_key(State(operator): Shared, id: Result<Path<u32>, PathRejection>) -> Answer {
+    let Path(id) = id.map_err(|_| Refusal::NotFound)?;
+    let since = operator.keys.revoke(KeyId(id)).await?.ok_or(Refusal::NotFound)?;
+    Ok(Json(json!({ "id": id, "revoked_ms": since })))
+}
+
+async fn status(State(operator): Shared) -> Answer {
+    let gateways: Vec<Value> = operator
+        .links
+        .list()
+        .into_iter()
+        .map(|linked| {
+            json!({
+                "gateway": linked.gateway, "build": format!("{:016x}", linked.hello.build),
+                "linked_ms": linked.since, "heard_ms": linked.heard,
+                "started": linked.beat.started, "finished": linked.beat.finished,
+                "pending": linked.beat.pending, "committed": linked.mark,
+            })
+        })
+        .collect();
+    let alarms: serde_json::Map<String, Value> =
+        Alarm::ALL.into_iter().map(|alarm| (alarm.name().to_owned(), operator.alarms.count(alarm).into())).collect();
+    Ok(Json(json!({
+        "started_ms": operator.started, "now_ms": operator.clock.now(), "records": operator.store.metadata_count().await?,
+        "gateways": gateways, "unaccounted_requests": operator.links.unaccounted(), "alarms": alarms,
+    })))
+}
+
+/// `POST /v1/tokens`, on the socket only: the only answer that ever holds the token.
+async fn create_token(State(operator): Shared, Extension(door): Extension<Door>) -> Result<Response, Refusal> {
+    if door != Door::Socket {
+        return Err(Refusal::SocketOnly);
+    }
+    let (token, hash) = new_secret(TOKEN_PREFIX)?;
+    let now = operator.clock.now();
+    let id = operator.store.add_token(hash.0, now).await?;
+    Ok((StatusCode::CREATED, Json(json!({ "id": id, "token": token, "created_ms": now }))).into_response())
+}
+
+/// Why a request was refused.
+#[derive(Clone, Copy, Debug)]
+enum Refusal {
+    Body,
+    Internal,
+    Method,
+    Name,
+    NotFound,
+    Query,
+    SocketOnly,
+    Token,
+    Unavailable,
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Busy | StoreError::Io => Self::Unavailable,
+            StoreError::Name => Self::Name,
+            _ => Self::Internal,
+        }
+    }
+}
+
+impl From<ControlError> for Refusal {
+    fn from(error: ControlError) -> Self {
+        match error {
+            ControlError::Store(error) => error.into(),
+            _ => Self::Internal,
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let (status, code, message) = match self {
+            Self::Body => (StatusCode::BAD_REQUEST, "invalid_body", "the body is not the JSON object that this operation takes"),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "control could not do this"),
+            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path has no such method"),
+            Self::Name => (StatusCode::BAD_REQUEST, "invalid_name", "a name has 1 to 64 printable characters"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "there is nothing here"),
+            Self::Query => (StatusCode::BAD_REQUEST, "invalid_query", "`after` and `limit` are whole numbers"),
+            Self::SocketOnly => (StatusCode::FORBIDDEN, "socket_only", "tokens are made on the Unix socket only"),
+            Self::Token => (StatusCode::UNAUTHORIZED, "unauthorized", "send `Authorization: Bearer` and an operator token"),
+            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the database cannot be used right now"),
+        };
+        (status, Json(json!({ "error": { "code": code, "message": message } }))).into_response()
+    }
+}

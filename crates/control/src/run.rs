@@ -1,0 +1,148 @@
+//! Control from its start to its end.
+
+use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use lethe_handover::Role;
+use lethe_store::Store;
+use lethe_types::{Clock, Millis};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::alarms::Alarms;
+use crate::catalogue::Catalogue;
+use crate::doors::{self, Users, stopped};
+use crate::keys::Keys;
+use crate::link_server::{self, LinkServer};
+use crate::links::Links;
+use crate::operator::{Door, Operator, router};
+use crate::start::{ControlReady, ControlStart};
+use crate::{Authority, ControlError};
+
+/// What the operator sees as the name of the key that `up` makes.
+const FIRST_KEY: &str = "first key";
+const HOUSEKEEPING: Duration = Duration::from_secs(60 * 60);
+const DAY: Millis = 24 * 60 * 60 * 1000;
+
+/// The sockets that control accepts on. It binds none itself.
+pub struct Listeners {
+    /// For gateways.
+    pub link: std::net::TcpListener,
+    /// The operator interface over TLS.
+    pub console: Option<std::net::TcpListener>,
+    /// The operator interface for users of this machine; its file has mode 0600 in a folder of mode 0700.
+    pub operator: std::os::unix::net::UnixListener,
+}
+
+/// Runs control until `shutdown` is done, then drains: nothing new is accepted, linked gateways deliver what is pending
+/// (for 5 seconds at most), the database's log is written back.
+///
+/// `ready` is called once, when everything is set up and right before the first accept.
+///
+/// # Errors
+/// What kept control from starting, or from closing its database.
+pub async fn run<R>(
+    start: ControlStart,
+    listeners: Listeners,
+    clock: Arc<dyn Clock>,
+    shutdown: impl Future<Output = ()>,
+    ready: R,
+) -> Result<(), ControlError>
+where
+    R: FnOnce(ControlReady),
+{
+    let (link, console, operator_socket) = listen(listeners)?;
+    let console_address = console.as_ref().and_then(|console| console.local_addr().ok());
+    let now = clock.now();
+
+    let authority = Authority::open(&start.state, now)?;
+    let store = Arc::new(Store::open(&start.database).await?);
+    let keys = Arc::new(Keys::load(Arc::clone(&store), Arc::clone(&clock)).await?);
+    let catalogue = Arc::new(Catalogue::build(&start, &store, &authority).await?);
+    let links = Arc::new(Links::default());
+    let alarms = Arc::new(Alarms::default());
+    let users = Users::new(start.operator_uid)?;
+
+    let link_server = Arc::new(LinkServer {
+        tls: Arc::new(link_server::tls_config(&authority.issue(Role::Control, now)?)?),
+        store: Arc::clone(&store),
+        keys: Arc::clone(&keys),
+        catalogue: Arc::clone(&catalogue),
+        links: Arc::clone(&links),
+        alarms: Arc::clone(&alarms),
+        clock: Arc::clone(&clock),
+    });
+    let console_ip = console_address.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address| address.ip());
+    let console_tls = Arc::new(doors::tls_config(&authority.issue_console(console_ip, now)?)?);
+
+    ready(ControlReady {
+        first_key: first_key(&start, &keys).await?,
+        verify_key: authority.verify_key()?,
+        endpoints: catalogue.endpoints.clone(),
+        identities: start
+            .issue
+            .iter()
+            .map(|role| Ok((*role, authority.issue(*role, now)?)))
+            .collect::<Result<_, ControlError>>()?,
+        authority: authority.certificate().to_vec(),
+    });
+    let operator =
+        Arc::new(Operator { store: Arc::clone(&store), keys, catalogue, links, alarms, clock: Arc::clone(&clock), started: now });
+
+    let (stop, stopping) = watch::channel(false);
+    tokio::join!(
+        async {
+            shutdown.await;
+            stop.send_replace(true);
+        },
+        link_server.serve(link, stopping.clone()),
+        async {
+            if let Some(console) = console {
+                let router = router(Arc::clone(&operator), Door::Console);
+                doors::serve_console(console, console_tls, router, stopping.clone()).await;
+            }
+        },
+        doors::serve_socket(operator_socket, users, router(Arc::clone(&operator), Door::Socket), stopping.clone()),
+        keep_house(&store, clock.as_ref(), start.metadata_days, stopping.clone()),
+    );
+    store.close().await.map_err(ControlError::from)
+}
+
+/// The first key, if one is wanted and there has never been any.
+async fn first_key(start: &ControlStart, keys: &Keys) -> Result<Option<String>, ControlError> {
+    if start.first_key && keys.list().await?.is_empty() {
+        return Ok(Some(keys.create(FIRST_KEY).await?.key));
+    }
+    Ok(None)
+}
+
+/// Deletes what has reached its end, at the start and every hour.
+async fn keep_house(store: &Store, clock: &dyn Clock, metadata_days: u32, mut stop: watch::Receiver<bool>) {
+    let mut ticks = interval(HOUSEKEEPING);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stopped(&mut stop) => return,
+            _ = ticks.tick() => {}
+        }
+        let now = clock.now();
+        // A failure is tried again in an hour; a store that stays broken shows in the alarms of the link.
+        let _ = store.forget_metadata(now.saturating_sub(u64::from(metadata_days) * DAY)).await;
+        let _ = store.forget_deliveries(now).await;
+    }
+}
+
+fn listen(listeners: Listeners) -> Result<(TcpListener, Option<TcpListener>, UnixListener), ControlError> {
+    let tcp = |listener: std::net::TcpListener| {
+        listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener)).map_err(|_| ControlError::Listener)
+    };
+    let operator = listeners.operator;
+    let operator = operator
+        .set_nonblocking(true)
+        .and_then(|()| UnixListener::from_std(operator))
+        .map_err(|_| ControlError::Listener)?;
+    Ok((tcp(listeners.link)?, listeners.console.map(tcp).transpose()?, operator))
+}

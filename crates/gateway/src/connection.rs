@@ -1,0 +1,106 @@
+//! One client's connection: TLS, then one request after another.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lethe_http1::{RequestHead, Response, ServerConn};
+use lethe_tls::{Socket, TlsStream};
+use rustls::ServerConfig;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::endpoint::{self, Endpoint};
+use crate::exchange::{self, After, answer_problem, tell};
+use crate::meter::Meter;
+use crate::problem::Problem;
+use crate::upstream::Upstreams;
+use crate::{auth, models};
+
+/// Serves `socket` until either side closes it.
+pub(crate) async fn serve(socket: TcpStream, tls: Option<Arc<ServerConfig>>, upstreams: Rc<Upstreams>) {
+    let limits = upstreams.shared.limits;
+    let head_time = Duration::from_secs(limits.head_seconds.into());
+    let socket = match tls {
+        None => Socket::Plain(socket),
+        Some(config) => match timeout(head_time, TlsStream::accept(socket, config)).await {
+            Ok(Ok(stream)) => Socket::Tls(Box::new(stream)),
+            // A client that cannot be spoken to is told by TLS's own alert.
+            _ => return,
+        },
+    };
+    let mut connection = ServerConn::new(socket, Duration::from_secs(limits.body_idle_seconds.into()));
+    let keep_alive = Duration::from_secs(limits.keep_alive_seconds.into());
+    let mut draining = upstreams.shared.draining.clone();
+    let mut wait = head_time;
+    loop {
+        let readable = tokio::select! {
+            biased;
+            readable = timeout(wait, connection.readable()) => readable.unwrap_or(false),
+            _ = draining.wait_for(|draining| *draining) => false,
+        };
+        if !readable {
+            break;
+        }
+        let head = match timeout(head_time, connection.read_head()).await {
+            Ok(Ok(Some(head))) => head,
+            Ok(Ok(None)) => return,
+            Ok(Err(error)) => {
+                answer_problem(&mut connection, &Problem::head(error)).await;
+                break;
+            }
+            Err(_) => {
+                connection.close_after_this();
+                answer_problem(&mut connection, &Problem::head_timeout()).await;
+                break;
+            }
+        };
+        if *draining.borrow() {
+            connection.close_after_this();
+        }
+        match request(&mut connection, &head, &upstreams).await {
+            After::GoOn if connection.may_go_on() => wait = keep_alive,
+            After::GoOn => break,
+            // An answer without a clean end: the connection just ends.
+            After::Close => return,
+        }
+    }
+    connection.close().await;
+}
+
+/// Serves one request.
+async fn request(connection: &mut ServerConn<Socket>, head: &RequestHead, upstreams: &Rc<Upstreams>) -> After {
+    let shared = &upstreams.shared;
+    let found = endpoint::find(head);
+    let key = match auth::authenticate(head, shared) {
+        Ok(key) => key,
+        // Without a snapshot no key is known: that is not the caller's fault.
+        Err(_) if shared.catalogue().is_err() => return answer_problem(connection, &Problem::not_ready()).await,
+        Err(problem) => return answer_problem(connection, &problem).await,
+    };
+    let endpoint = match found {
+        Ok(endpoint) => endpoint,
+        Err(problem) => return answer_problem(connection, &problem).await,
+    };
+    // Never unmetered: without room for its record a request is not served.
+    let Some(permit) = shared.permit() else {
+        return answer_problem(connection, &Problem::not_ready()).await;
+    };
+    let meter = Meter::start(permit, key.account, endpoint.operation());
+    let catalogue = match shared.catalogue() {
+        Ok(catalogue) => catalogue,
+        Err(_) => return tell(connection, &Problem::not_ready(), meter).await,
+    };
+    let body = match endpoint {
+        Endpoint::Exchange(operation) => return exchange::serve(connection, head, operation, upstreams, meter).await,
+        Endpoint::Models => models::list(&catalogue),
+        Endpoint::Model(id) => match models::one(&catalogue, &id) {
+            Some(body) => body,
+            None => return tell(connection, &Problem::model_unknown(), meter).await,
+        },
+    };
+    let response = Response { status: 200, content_type: "application/json", ..Response::default() };
+    let sent = connection.respond(response, body.expose()).await;
+    meter.finish(200);
+    if sent.is_ok() { After::GoOn } else { After::Close }
+}

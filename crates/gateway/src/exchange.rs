@@ -1,0 +1,289 @@
+//! One request that goes to a provider or node: body, rules, route, answer, record.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use lethe_content::ContentBuf;
+use lethe_http1::{RequestHead, Response, ServerConn};
+use lethe_tls::Socket;
+use lethe_types::{Clock, Failure, Operation, SystemClock};
+use lethe_wire::openai::{Answer, ChatStream, Request, inspect_answer, inspect_request};
+
+use crate::budget::Share;
+use crate::meter::{CLIENT_GONE, Meter, Units, estimate};
+use crate::problem::Problem;
+use crate::relay::{self, Ended};
+use crate::upstream::{Answering, Ask, Unread, Upstreams};
+
+const JSON: &str = "application/json";
+/// An answer that is not streamed may be this long.
+const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
+/// A provider's error may be this long.
+const ERROR_LIMIT: usize = 1024 * 1024;
+/// `Retry-After` beyond a day is not passed on.
+const RETRY_LIMIT: u32 = 86_400;
+
+/// What is left to do on the client's connection.
+pub(crate) enum After {
+    /// Close it: the client is gone, or the answer has no clean end.
+    Close,
+    /// It may serve another request.
+    GoOn,
+}
+
+/// Why no provider was asked.
+enum Stop {
+    Gone,
+    Problem(Box<Problem>),
+}
+
+impl From<Problem> for Stop {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(Box::new(problem))
+    }
+}
+
+/// A request that is ready to be sent.
+struct Ready {
+    upstream: std::sync::Arc<crate::catalogue::Upstream>,
+    ask: Ask,
+    request: Request,
+    /// The request's room in memory, for as long as it is open.
+    share: Share,
+}
+
+/// Serves one request. Every way out records it exactly once.
+pub(crate) async fn serve(
+    connection: &mut ServerConn<Socket>,
+    head: &RequestHead,
+    operation: Operation,
+    upstreams: &Rc<Upstreams>,
+    mut meter: Meter,
+) -> After {
+    let Ready { upstream, ask, request, mut share } = match prepare(connection, head, operation, upstreams, &mut meter).await {
+        Ok(ready) => ready,
+        Err(Stop::Gone) => {
+            meter.finish(CLIENT_GONE);
+            return After::Close;
+        }
+        Err(Stop::Problem(problem)) => return tell(connection, &problem, meter).await,
+    };
+    let prompt = estimate(request.prompt_bytes);
+    let deadline = Instant::now() + upstream.total;
+    let answering = tokio::select! {
+        biased;
+        answering = upstreams.ask(&upstream, ask) => answering,
+        () = connection.gone() => Err(Failure::ClientGone),
+    };
+    let answering = match answering {
+        Ok(answering) => answering,
+        Err(failure) => {
+            if matches!(failure, Failure::ClientGone | Failure::Cut | Failure::TimeoutFirstByte) {
+                // The provider may have read, and charge for, the prompt.
+                meter.units = Some(Units { input: prompt, output: 0, reported: false });
+            }
+            return fail(connection, failure, meter).await;
+        }
+    };
+    meter.first_byte();
+    let media_type = media_type(&answering);
+    match (answering.head.status, request.stream && operation == Operation::Chat, media_type) {
+        (200, true, Media::Events) => {
+            let chat = ChatStream::new(request.wants_usage);
+            match relay::stream(connection, answering, chat, prompt, deadline, &mut meter).await {
+                Ended::Clean => {
+                    meter.finish(200);
+                    After::GoOn
+                }
+                Ended::Broken(status) => {
+                    meter.finish(status);
+                    After::Close
+                }
+            }
+        }
+        (200, false, Media::Json) => whole(connection, answering, &mut share, prompt, meter).await,
+        (200..=399, ..) => fail(connection, Failure::Malformed, meter).await,
+        (401 | 403, ..) => fail(connection, Failure::Unauthorized, meter).await,
+        (_, _, Media::Json) => pass_error(connection, answering, &mut share, meter).await,
+        (429, ..) => fail(connection, Failure::RateLimited, meter).await,
+        (500.., ..) => fail(connection, Failure::Upstream5xx, meter).await,
+        _ => fail(connection, Failure::Malformed, meter).await,
+    }
+}
+
+/// Reads and checks the request, and picks its route.
+async fn prepare(
+    connection: &mut ServerConn<Socket>,
+    head: &RequestHead,
+    operation: Operation,
+    upstreams: &Upstreams,
+    meter: &mut Meter,
+) -> Result<Ready, Stop> {
+    let shared = &upstreams.shared;
+    let catalogue = shared.catalogue().map_err(|_| Problem::not_ready())?;
+    let is_json = head.headers().get("content-type").is_some_and(|value| {
+        value.split(|byte| *byte == b';').next().is_some_and(|kind| kind.trim_ascii().eq_ignore_ascii_case(JSON.as_bytes()))
+    });
+    if !is_json || head.headers().get("content-encoding").is_some() {
+        return Err(Problem::media_type().into());
+    }
+    let limit = match operation {
+        Operation::Embeddings => shared.limits.max_embeddings_bytes,
+        _ => shared.limits.max_chat_bytes,
+    };
+    // A body is held twice while it is patched. Of one without a length the limit is assumed.
+    let announced = match head.head.framing {
+        lethe_http1::Framing::Length(length) => length,
+        _ => limit,
+    };
+    let share = shared.budget.take(announced.min(limit).saturating_mul(2)).ok_or_else(Problem::overloaded)?;
+    let body = match connection.read_body(head, limit).await {
+        Ok(body) => body,
+        Err(error) => return Err(Problem::body_error(error, limit).map_or(Stop::Gone, Stop::from)),
+    };
+    #[cfg(feature = "fault-injection")]
+    crate::fault::panic_if_asked(body.expose());
+    let request = inspect_request(body.expose(), operation).map_err(|refusal| Problem::refusal(&refusal))?;
+    let model = catalogue.model(&request.model).ok_or_else(Problem::model_unknown)?;
+    if !model.operations.contains(&operation) {
+        return Err(Problem::model_operation(operation.name()).into());
+    }
+    let (route, upstream) =
+        catalogue.route(model, SystemClock.now(), dice()).ok_or_else(|| Problem::provider(Failure::Terms))?;
+    meter.route = route.id;
+    request.check(upstream.kind, &upstream.rules).map_err(|refusal| Problem::refusal(&refusal))?;
+    let edits = request.edits(&route.model, &upstream.rules);
+    let mut patched = ContentBuf::with_capacity(edits.length(body.len()));
+    edits.apply(body.expose(), &mut patched);
+    drop(body);
+    let ask = Ask { operation, body: patched, stream: request.stream };
+    Ok(Ready { upstream: std::sync::Arc::clone(upstream), ask, request, share })
+}
+
+/// Passes an answer that is not streamed, once it is whole and known to be JSON.
+async fn whole(
+    connection: &mut ServerConn<Socket>,
+    mut answering: Answering,
+    share: &mut Share,
+    prompt: u32,
+    mut meter: Meter,
+) -> After {
+    let read = tokio::select! {
+        biased;
+        read = answering.read_all(ANSWER_LIMIT, share) => read,
+        () = connection.gone() => Err(Unread::Failure(Failure::ClientGone)),
+    };
+    meter.units = Some(Units { input: prompt, output: 0, reported: false });
+    let body = match read {
+        Ok(body) => body,
+        Err(Unread::Failure(failure)) => return fail(connection, failure, meter).await,
+        Err(Unread::Overloaded) => return tell(connection, &Problem::overloaded(), meter).await,
+    };
+    let Ok(answer) = inspect_answer(body.expose()) else {
+        return fail(connection, Failure::Malformed, meter).await;
+    };
+    if answer.is_error {
+        return fail(connection, Failure::Upstream5xx, meter).await;
+    }
+    answering.done();
+    meter.units = Some(units(&answer, prompt));
+    let sent = connection.respond(Response { status: 200, content_type: JSON, ..Response::default() }, body.expose()).await;
+    meter.finish(if sent.is_ok() { 200 } else { CLIENT_GONE });
+    if sent.is_ok() { After::GoOn } else { After::Close }
+}
+
+fn units(answer: &Answer, prompt: u32) -> Units {
+    match answer.tokens {
+        Some(tokens) => Units { input: tokens.input, output: tokens.output, reported: true },
+        None => Units { input: prompt, output: estimate(answer.choices_bytes), reported: false },
+    }
+}
+
+/// Passes a provider's error to the one who caused it, in memory, unless it quotes the operator's credential.
+async fn pass_error(
+    connection: &mut ServerConn<Socket>,
+    mut answering: Answering,
+    share: &mut Share,
+    meter: Meter,
+) -> After {
+    let status = match answering.head.status {
+        status @ (400..=499 | 500 | 502..=504) => status,
+        _ => 502,
+    };
+    let retry_after = answering
+        .head
+        .headers()
+        .get("retry-after")
+        .and_then(|value| std::str::from_utf8(value).ok()?.trim().parse().ok())
+        .filter(|seconds| *seconds <= RETRY_LIMIT);
+    let read = tokio::select! {
+        biased;
+        read = answering.read_all(ERROR_LIMIT, share) => read,
+        () = connection.gone() => Err(Unread::Failure(Failure::ClientGone)),
+    };
+    let body = match read {
+        Ok(body) => body,
+        Err(Unread::Failure(failure)) => return fail(connection, failure, meter).await,
+        Err(Unread::Overloaded) => return tell(connection, &Problem::overloaded(), meter).await,
+    };
+    if answering.quotes_credential(body.expose()) {
+        return tell(connection, &Problem::provider_refused(status), meter).await;
+    }
+    if inspect_answer(body.expose()).is_err() {
+        return fail(connection, Failure::Malformed, meter).await;
+    }
+    answering.done();
+    let sent = connection.respond(Response { status, content_type: JSON, retry_after, allow: None }, body.expose()).await;
+    meter.finish(if sent.is_ok() { status } else { CLIENT_GONE });
+    if sent.is_ok() { After::GoOn } else { After::Close }
+}
+
+async fn fail(connection: &mut ServerConn<Socket>, failure: Failure, meter: Meter) -> After {
+    if failure == Failure::ClientGone {
+        meter.finish(CLIENT_GONE);
+        return After::Close;
+    }
+    tell(connection, &Problem::provider(failure), meter).await
+}
+
+/// Tells the client what is wrong, and records the status.
+pub(crate) async fn tell(connection: &mut ServerConn<Socket>, problem: &Problem, meter: Meter) -> After {
+    let sent = answer_problem(connection, problem).await;
+    meter.finish(problem.status);
+    sent
+}
+
+/// Tells the client what is wrong.
+pub(crate) async fn answer_problem(connection: &mut ServerConn<Socket>, problem: &Problem) -> After {
+    let response =
+        Response { status: problem.status, content_type: JSON, retry_after: problem.retry_after, allow: problem.allow };
+    match connection.respond(response, problem.body().expose()).await {
+        Ok(()) => After::GoOn,
+        Err(_) => After::Close,
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Media {
+    Events,
+    Json,
+    Other,
+}
+
+fn media_type(answering: &Answering) -> Media {
+    let value = answering.head.headers().get("content-type").unwrap_or_default();
+    let kind = value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    if kind.eq_ignore_ascii_case(b"text/event-stream") {
+        Media::Events
+    } else if kind.eq_ignore_ascii_case(JSON.as_bytes()) {
+        Media::Json
+    } else {
+        Media::Other
+    }
+}
+
+/// A number for the choice by weight; nothing depends on its being hard to guess.
+fn dice() -> u64 {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    RandomState::new().build_hasher().finish()
+}

@@ -1,0 +1,76 @@
+//! The link to control: records up, snapshots and keys down, again and again for as long as the gateway lives.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lethe_confine::secret::Arena;
+use lethe_link::{Down, client};
+use lethe_policy::endpoints::CONTROL_ENDPOINT;
+use lethe_tls::TlsStream;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+
+use crate::catalogue::Catalogue;
+use crate::shared::Shared;
+
+/// Name in control's certificate.
+const CONTROL_NAME: &str = "control.lethe.internal";
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Between two attempts to reach control.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// What the link needs.
+pub(crate) struct Link {
+    pub(crate) shared: Arc<Shared>,
+    /// TLS toward control.
+    pub(crate) config: Arc<ClientConfig>,
+    /// TLS toward nodes.
+    pub(crate) nodes: Arc<ClientConfig>,
+    pub(crate) arena: Arena,
+    pub(crate) build: u64,
+}
+
+impl Link {
+    /// Keeps the link up.
+    pub(crate) async fn keep(self) {
+        let (endpoints, mut lists) = mpsc::unbounded_channel::<Vec<u8>>();
+        let dialer = self.shared.dialer.clone();
+        tokio::task::spawn_local(async move {
+            while let Some(list) = lists.recv().await {
+                dialer.update(list).await;
+            }
+        });
+        loop {
+            if let Some(stream) = self.connect().await {
+                client::run(stream, &self.shared.outbox, self.build, |frame| self.take(frame, &endpoints)).await;
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    async fn connect(&self) -> Option<TlsStream<TcpStream>> {
+        let socket = self.shared.dialer.dial(CONTROL_ENDPOINT).await.ok()?;
+        let socket = TcpStream::from_std(socket.into()).ok()?;
+        let name = ServerName::try_from(CONTROL_NAME).ok()?;
+        timeout(HANDSHAKE, TlsStream::connect(socket, Arc::clone(&self.config), name)).await.ok()?.ok()
+    }
+
+    fn take(&self, frame: Down, endpoints: &mpsc::UnboundedSender<Vec<u8>>) {
+        match frame {
+            Down::Ack { .. } | Down::Heartbeat => {}
+            Down::Endpoints(list) => drop(endpoints.send(list)),
+            Down::Isolate => self.shared.isolate(),
+            Down::KeyAdded(entry) => self.shared.add_key(entry),
+            Down::KeyRevoked(id) => self.shared.revoke_key(id),
+            Down::Snapshot(snapshot) => match Catalogue::new(&snapshot, &self.nodes, &self.arena) {
+                Ok(catalogue) => self.shared.replace(catalogue, &snapshot.keys),
+                // Control checked what it sent: rather than serve an old state without end, the gateway goes stale.
+                Err(_) => return,
+            },
+        }
+        self.shared.heard();
+    }
+}

@@ -1,0 +1,87 @@
+//! Accepting clients and spreading them over the workers.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::task::LocalSet;
+
+use crate::connection;
+use crate::pool::Pool;
+use crate::shared::Shared;
+use crate::upstream::Upstreams;
+
+/// Between two attempts when no descriptor or memory is left to accept with.
+const EXHAUSTED: Duration = Duration::from_millis(20);
+/// Between two looks at idle connections to providers.
+const SWEEP: Duration = Duration::from_secs(15);
+
+/// A client on its way to a worker; the permit counts it until it is gone.
+pub(crate) struct Accepted {
+    socket: std::net::TcpStream,
+    permit: OwnedSemaphorePermit,
+}
+
+/// Accepts until the drain begins, in turns for each worker. Beyond the limit of connections clients wait in the backlog.
+pub(crate) async fn accept(
+    listener: TcpListener,
+    workers: Vec<mpsc::UnboundedSender<Accepted>>,
+    room: Arc<Semaphore>,
+    mut draining: watch::Receiver<bool>,
+) {
+    let mut turn = 0;
+    loop {
+        let accepted = async {
+            let permit = Arc::clone(&room).acquire_owned().await.ok()?;
+            match listener.accept().await {
+                Ok((socket, _)) => Some((socket, permit)),
+                Err(_) => {
+                    tokio::time::sleep(EXHAUSTED).await;
+                    None
+                }
+            }
+        };
+        let accepted = tokio::select! {
+            biased;
+            _ = draining.wait_for(|draining| *draining) => return,
+            accepted = accepted => accepted,
+        };
+        let Some((socket, permit)) = accepted else { continue };
+        // Small answers must not wait for more (RFC 896's delay); a socket that refuses works all the same.
+        drop(socket.set_nodelay(true));
+        if let Ok(socket) = socket.into_std() {
+            // A worker that is gone has panicked outside a request: its share is refused by closing.
+            drop(workers[turn % workers.len()].send(Accepted { socket, permit }));
+            turn += 1;
+        }
+    }
+}
+
+/// Runs one worker on this thread until its sender is gone and its connections have ended.
+pub(crate) fn work(mut arrivals: mpsc::UnboundedReceiver<Accepted>, shared: Arc<Shared>, tls: Option<Arc<ServerConfig>>) {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build() else { return };
+    let local = LocalSet::new();
+    let upstreams = Rc::new(Upstreams { shared, pool: Pool::default() });
+    local.spawn_local({
+        let upstreams = Rc::clone(&upstreams);
+        async move {
+            loop {
+                tokio::time::sleep(SWEEP).await;
+                upstreams.pool.sweep();
+            }
+        }
+    });
+    runtime.block_on(local.run_until(async move {
+        while let Some(Accepted { socket, permit }) = arrivals.recv().await {
+            let Ok(socket) = TcpStream::from_std(socket) else { continue };
+            let (tls, upstreams) = (tls.clone(), Rc::clone(&upstreams));
+            tokio::task::spawn_local(async move {
+                connection::serve(socket, tls, upstreams).await;
+                drop(permit);
+            });
+        }
+    }));
+}

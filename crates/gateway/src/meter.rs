@@ -1,0 +1,96 @@
+//! The facts that are kept of a request (policy 2.1), recorded exactly once whatever becomes of it.
+
+use std::time::Instant;
+
+use lethe_link::Permit;
+use lethe_types::{AccountPseudonym, Clock, Millis, Operation, RouteId, SystemClock};
+use lethe_usage::{Kind, Quality, UnitClass, Usage};
+
+/// Status of a request whose client closed the connection first (nginx's number for it).
+pub(crate) const CLIENT_GONE: u16 = 499;
+
+/// Units of a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Units {
+    pub(crate) input: u32,
+    pub(crate) output: u32,
+    /// The provider said so; else it is an estimate.
+    pub(crate) reported: bool,
+}
+
+/// One request's facts as they become known. Dropped without [`Meter::finish`] (a panic, a cancelled task) it records a 500.
+pub(crate) struct Meter {
+    permit: Option<Permit>,
+    started: Instant,
+    timestamp: Millis,
+    first_byte_ms: Option<u32>,
+    account: AccountPseudonym,
+    operation: Operation,
+    pub(crate) route: RouteId,
+    pub(crate) units: Option<Units>,
+}
+
+impl Meter {
+    pub(crate) fn start(permit: Permit, account: AccountPseudonym, operation: Operation) -> Self {
+        Self {
+            permit: Some(permit),
+            started: Instant::now(),
+            timestamp: SystemClock.now(),
+            first_byte_ms: None,
+            account,
+            operation,
+            route: RouteId::NONE,
+            units: None,
+        }
+    }
+
+    /// The answer has begun to arrive.
+    pub(crate) fn first_byte(&mut self) {
+        self.first_byte_ms.get_or_insert(elapsed_ms(self.started));
+    }
+
+    /// Records the request.
+    pub(crate) fn finish(mut self, status: u16) {
+        self.record(status);
+    }
+
+    fn record(&mut self, status: u16) {
+        let Some(permit) = self.permit.take() else { return };
+        let total_ms = elapsed_ms(self.started);
+        let (unit_class, quality) = match self.units {
+            None => (UnitClass::None, Quality::Counted),
+            Some(Units { reported: true, .. }) => (UnitClass::Tokens, Quality::Reported),
+            Some(_) => (UnitClass::Tokens, Quality::Estimated),
+        };
+        let units = self.units.unwrap_or_default();
+        permit.record(&Usage {
+            kind: Kind::Charge,
+            operation: self.operation,
+            unit_class,
+            quality,
+            status,
+            timestamp: self.timestamp,
+            account: self.account,
+            route: self.route,
+            total_ms,
+            first_byte_ms: self.first_byte_ms.unwrap_or(total_ms),
+            input_units: units.input,
+            output_units: units.output,
+        });
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        self.record(500);
+    }
+}
+
+fn elapsed_ms(since: Instant) -> u32 {
+    u32::try_from(since.elapsed().as_millis()).unwrap_or(u32::MAX)
+}
+
+/// Tokens in so many bytes of JSON text, roughly: four bytes each.
+pub(crate) fn estimate(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(4)).unwrap_or(u32::MAX)
+}

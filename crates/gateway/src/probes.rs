@@ -1,0 +1,44 @@
+//! Liveness and readiness on a port of their own, so that neither needs a key.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lethe_http1::{Response, ServerConn};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+
+use crate::shared::Shared;
+
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// Serves `GET /livez` and `GET /readyz`.
+pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+    loop {
+        match listener.accept().await {
+            Ok((socket, _)) => {
+                let shared = Arc::clone(&shared);
+                tokio::task::spawn_local(async move { timeout(LIMIT, probe(socket, &shared)).await });
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
+
+async fn probe(socket: TcpStream, shared: &Shared) {
+    let mut connection = ServerConn::new(socket, LIMIT);
+    let Ok(Some(head)) = connection.read_head().await else { return };
+    connection.close_after_this();
+    let (status, word) = match (head.method(), head.path()) {
+        ("GET", "/livez") => (200, "live"),
+        ("GET", "/readyz") => match shared.readiness() {
+            Ok(()) => (200, "ready"),
+            Err(reason) => (503, reason.name()),
+        },
+        _ => (404, "ask for /livez or /readyz"),
+    };
+    let response = Response { status, content_type: "application/json", ..Response::default() };
+    let body = format!("{{\"status\":\"{word}\"}}");
+    if connection.respond(response, body.as_bytes()).await.is_ok() {
+        connection.close().await;
+    }
+}

@@ -1,0 +1,109 @@
+//! The gateway's life: take in the start, serve, drain.
+
+use std::net::TcpListener as StdListener;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use lethe_confine::dial;
+use lethe_confine::start::GatewayStart;
+use lethe_handover::{FromChild, Stage};
+use lethe_link::Outbox;
+use lethe_tls::{client_of_authority, server_for_clients};
+use lethe_usage::InstanceId;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::LocalSet;
+use tokio::time::timeout;
+
+use crate::linked::Link;
+use crate::shared::Shared;
+use crate::{listener, probes, supervised};
+
+/// ALPN between gateway and node.
+const NODE_PROTOCOL: &[u8] = b"http/1.1";
+/// For control to acknowledge the last records on a drain.
+const LAST_RECORDS: Duration = Duration::from_secs(5);
+/// Stack of a worker thread, in bytes: generous for JSON nesting and TLS, small enough to bound.
+const WORKER_STACK: usize = 2 * 1024 * 1024;
+
+/// Serves until the supervisor asks for a drain, then finishes what is open and returns.
+///
+/// # Errors
+/// [`Stage::Role`] when something in the boot message is not what it should be.
+pub fn run(start: GatewayStart) -> Result<(), Stage> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().map_err(|_| Stage::Role)?;
+    runtime.block_on(LocalSet::new().run_until(serve(start)))
+}
+
+async fn serve(start: GatewayStart) -> Result<(), Stage> {
+    let GatewayStart {
+        client_tls,
+        identity,
+        limits,
+        client_listener,
+        probe_listener,
+        dialer,
+        arena,
+        channel,
+        mut progress,
+        watch: posture,
+    } = start;
+    progress.begin(Stage::Role);
+    let (authority, chain) = (&identity.authority, &identity.chain);
+    let toward = |protocol: &[u8]| client_of_authority(authority, chain, identity.key.clone(), protocol).map_err(|_| Stage::Role);
+    let (link, nodes) = (toward(lethe_link::ALPN)?, toward(NODE_PROTOCOL)?);
+    let tls = match client_tls {
+        Some(tls) => Some(server_for_clients(&tls.chain, tls.key).map_err(|_| Stage::Role)?),
+        None => None,
+    };
+    let clients = listen(client_listener)?;
+    let probe_listener = listen(probe_listener)?;
+    let dialer = dial::Client::new(dialer).map_err(|_| Stage::Role)?;
+    let channel = channel.into_async().map_err(|_| Stage::Role)?;
+
+    let (drain, draining) = watch::channel(false);
+    let capacity = usize::try_from(limits.max_pending_records).unwrap_or(usize::MAX);
+    let outbox = Outbox::new(InstanceId(random()?), capacity);
+    let shared = Arc::new(Shared::new(limits, Arc::clone(&outbox), dialer.clone(), draining.clone()));
+
+    let room = Arc::new(Semaphore::new(usize::try_from(limits.max_connections).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)));
+    let mut workers = Vec::new();
+    for number in 0..limits.workers.max(1) {
+        let (sender, arrivals) = mpsc::unbounded_channel();
+        let (shared, tls) = (Arc::clone(&shared), tls.clone());
+        let builder = thread::Builder::new().name(format!("worker-{number}")).stack_size(WORKER_STACK);
+        builder.spawn(move || listener::work(arrivals, shared, tls)).map_err(|_| Stage::Role)?;
+        workers.push(sender);
+    }
+    tokio::task::spawn_local(probes::serve(probe_listener, Arc::clone(&shared)));
+    let build = lethe_confine::panic::BUILD;
+    tokio::task::spawn_local(Link { shared: Arc::clone(&shared), config: link, nodes, arena, build }.keep());
+    let accepting = tokio::task::spawn_local(listener::accept(clients, workers, Arc::clone(&room), draining));
+
+    channel.send(&FromChild::Ready(Box::new(posture.posture().clone())), &[]).await.map_err(|_| Stage::Role)?;
+    progress.serving();
+    supervised::until_drain(&channel, &posture, &dialer).await;
+
+    let _ = drain.send(true);
+    // With the acceptor the workers' senders go: each worker ends with its last connection, or at the limit.
+    drop(accepting.await);
+    let open = Semaphore::acquire_many(&room, limits.max_connections);
+    drop(timeout(Duration::from_secs(limits.drain_seconds.into()), open).await);
+    drop(timeout(LAST_RECORDS, outbox.settled()).await);
+    let _ = channel.send(&FromChild::Drained, &[]).await;
+    Ok(())
+}
+
+fn listen(socket: OwnedFd) -> Result<TcpListener, Stage> {
+    let listener = StdListener::from(socket);
+    listener.set_nonblocking(true).map_err(|_| Stage::Role)?;
+    TcpListener::from_std(listener).map_err(|_| Stage::Role)
+}
+
+fn random<const N: usize>() -> Result<[u8; N], Stage> {
+    let mut bytes = [0; N];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| Stage::Role)?;
+    Ok(bytes)
+}

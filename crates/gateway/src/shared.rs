@@ -1,0 +1,138 @@
+//! What the workers share: the catalogue, the keys in force, the outbox, and whether this gateway may serve.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use lethe_confine::dial;
+use lethe_handover::GatewayLimits;
+use lethe_link::{Outbox, Permit};
+use lethe_policy::KeyEntry;
+use lethe_types::{KeyHash, KeyId};
+use tokio::sync::watch;
+
+use crate::budget::Budget;
+use crate::catalogue::Catalogue;
+
+/// Why this gateway does not serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotReady {
+    /// It finishes what is open and ends.
+    Draining,
+    /// Control has isolated it.
+    Isolated,
+    /// No snapshot has arrived yet.
+    NoSnapshot,
+    /// Too many records wait for control.
+    OutboxFull,
+    /// No word from control for longer than the limit.
+    Stale,
+}
+
+impl NotReady {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Draining => "draining",
+            Self::Isolated => "isolated",
+            Self::NoSnapshot => "no_snapshot",
+            Self::OutboxFull => "outbox_full",
+            Self::Stale => "stale",
+        }
+    }
+}
+
+pub(crate) struct Shared {
+    pub(crate) limits: GatewayLimits,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) dialer: dial::Client,
+    pub(crate) outbox: Arc<Outbox>,
+    /// True from the moment that a drain begins.
+    pub(crate) draining: watch::Receiver<bool>,
+    catalogue: RwLock<Option<Arc<Catalogue>>>,
+    keys: RwLock<HashMap<KeyHash, KeyEntry>>,
+    isolated: AtomicBool,
+    born: Instant,
+    /// Milliseconds from `born` to the last word from control, plus one; 0 is never.
+    heard: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        limits: GatewayLimits,
+        outbox: Arc<Outbox>,
+        dialer: dial::Client,
+        draining: watch::Receiver<bool>,
+    ) -> Self {
+        Self {
+            limits,
+            budget: Budget::new(limits.max_content_bytes),
+            dialer,
+            outbox,
+            draining,
+            catalogue: RwLock::new(None),
+            keys: RwLock::new(HashMap::new()),
+            isolated: AtomicBool::new(false),
+            born: Instant::now(),
+            heard: AtomicU64::new(0),
+        }
+    }
+
+    /// The key with this hash, if it is in force.
+    pub(crate) fn key(&self, hash: &KeyHash) -> Option<KeyEntry> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).get(hash).copied()
+    }
+
+    pub(crate) fn add_key(&self, entry: KeyEntry) {
+        self.keys.write().unwrap_or_else(PoisonError::into_inner).insert(entry.hash, entry);
+    }
+
+    pub(crate) fn revoke_key(&self, id: KeyId) {
+        self.keys.write().unwrap_or_else(PoisonError::into_inner).retain(|_, entry| entry.id != id);
+    }
+
+    /// Takes a new snapshot over, keys and all.
+    pub(crate) fn replace(&self, catalogue: Catalogue, keys: &[KeyEntry]) {
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys.iter().map(|entry| (entry.hash, *entry)).collect();
+        *self.catalogue.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(catalogue));
+    }
+
+    pub(crate) fn isolate(&self) {
+        self.isolated.store(true, Ordering::Relaxed);
+    }
+
+    /// Control has spoken.
+    pub(crate) fn heard(&self) {
+        self.heard.store(self.age_ms() + 1, Ordering::Relaxed);
+    }
+
+    fn age_ms(&self) -> u64 {
+        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX - 1)
+    }
+
+    /// The catalogue, if this gateway may serve.
+    pub(crate) fn catalogue(&self) -> Result<Arc<Catalogue>, NotReady> {
+        let catalogue = self.catalogue.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or(NotReady::NoSnapshot)?;
+        let max_stale = Duration::from_secs(self.limits.max_stale_seconds.into()).as_millis();
+        match self.heard.load(Ordering::Relaxed).checked_sub(1) {
+            _ if self.isolated.load(Ordering::Relaxed) => Err(NotReady::Isolated),
+            Some(heard) if u128::from(self.age_ms().saturating_sub(heard)) <= max_stale => Ok(catalogue),
+            _ => Err(NotReady::Stale),
+        }
+    }
+
+    /// Room for one record; a request without it is not served.
+    pub(crate) fn permit(&self) -> Option<Permit> {
+        self.outbox.try_reserve()
+    }
+
+    /// Whether new requests are served.
+    pub(crate) fn readiness(&self) -> Result<(), NotReady> {
+        if *self.draining.borrow() {
+            return Err(NotReady::Draining);
+        }
+        self.catalogue()?;
+        // Taken and given back: room is there now.
+        self.permit().map(drop).ok_or(NotReady::OutboxFull)
+    }
+}

@@ -1,0 +1,345 @@
+//! A running `lethe up`, from the executables that were built beside this test.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustls::ClientConfig;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::client::Client;
+use crate::pki::Pki;
+use crate::provider::{MODELS, Provider};
+
+/// For a start: candle loads a model, a debug machine is slow.
+const START_LIMIT: Duration = Duration::from_secs(60);
+/// For a drain.
+const STOP_LIMIT: Duration = Duration::from_secs(45);
+/// An ordinary user for the runs that are not root's: far from any account.
+pub const ORDINARY_USER: u32 = 61_987;
+/// The credential that the gateway shows to the scripted provider.
+pub const PROVIDER_KEY: &str = "sk-provider-0123456789abcdefghijklmnop";
+
+/// How to start.
+pub struct Setup {
+    pub config: Option<String>,
+    pub as_ordinary_user: bool,
+    /// Use the test-only executable that panics with content on demand.
+    pub fault_injection: bool,
+    pub tls: Option<Arc<ClientConfig>>,
+    folder: TempDir,
+}
+
+impl Setup {
+    /// A start with the embedded engine and no configuration.
+    #[must_use]
+    pub fn engine() -> Self {
+        let folder = TempDir::with_prefix("lethe-test-").expect("a folder");
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("rights");
+        Self { config: None, as_ordinary_user: false, fault_injection: false, tls: None, folder }
+    }
+
+    /// A start with the scripted provider behind every model of its script, TLS on both legs.
+    #[must_use]
+    pub fn provider(provider: &Provider, pki: &Pki) -> Self {
+        let mut setup = Self::engine();
+        let write = |name: &str, text: &str| {
+            let path = setup.folder.path().join(name);
+            fs::write(&path, text).expect("a file");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("rights");
+            path.display().to_string()
+        };
+        let (ca, chain, key) = (write("ca.pem", &pki.authority_pem), write("chain.pem", &pki.chain_pem), write("key.pem", &pki.key_pem));
+        let secret = write("provider-key", PROVIDER_KEY);
+        let mut config = format!(
+            "[gateway]\nlisten = \"127.0.0.1:0\"\ntls = {{ cert = \"{chain}\", key = \"{key}\" }}\nmax_body_mib = 4\n\n"
+        );
+        config += &provider_table("mock", &format!("https://localhost:{}/v1", provider.address.port()), &ca, &secret);
+        for model in MODELS {
+            config += &model_table(model, "mock", model);
+        }
+        setup.config = Some(config);
+        setup.tls = Some(pki.client());
+        setup
+    }
+
+    /// The folder that holds everything of this run.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Starts and waits until it is ready.
+    #[must_use]
+    pub fn start(self) -> Lethe {
+        match self.try_start() {
+            Ok(lethe) => lethe,
+            Err(output) => panic!("lethe up did not start: {output}"),
+        }
+    }
+
+    /// Starts; what it printed if it ends before it is ready.
+    ///
+    /// # Errors
+    /// Everything that was printed, and the exit status.
+    pub fn try_start(self) -> Result<Lethe, String> {
+        let folder = self.folder.path().to_owned();
+        let state = folder.join("state");
+        let bin = install(&folder.join("bin"), self.fault_injection);
+        let mut arguments = vec!["up".to_owned(), "--state".into(), state.display().to_string()];
+        for (flag, address) in [("--console", "127.0.0.1:0"), ("--probes", "127.0.0.1:0")] {
+            arguments.extend([flag.to_owned(), address.to_owned()]);
+        }
+        if let Some(config) = &self.config {
+            let path = folder.join("lethe.toml");
+            fs::write(&path, config).expect("a configuration");
+            arguments.extend(["--config".to_owned(), path.display().to_string()]);
+        } else {
+            let model = std::env::var("LETHE_TEST_MODEL").ok().map_or_else(default_model, PathBuf::from);
+            let shown = folder.join("model.gguf");
+            fs::copy(&model, &shown).unwrap_or_else(|_| panic!("the model is missing: {} (run `lethe model fetch`)", model.display()));
+            arguments.extend(["--api".to_owned(), "127.0.0.1:0".into(), "--model".into(), shown.display().to_string()]);
+        }
+        let executable = bin.join("lethe");
+        let mut command = if self.as_ordinary_user {
+            std::os::unix::fs::chown(&folder, Some(ORDINARY_USER), Some(ORDINARY_USER)).expect("ownership");
+            let mut command = Command::new("setpriv");
+            let user = ORDINARY_USER.to_string();
+            command.args([&format!("--reuid={user}"), &format!("--regid={user}"), "--clear-groups"]).arg(&executable);
+            command
+        } else {
+            Command::new(&executable)
+        };
+        let output = folder.join("output");
+        let log = fs::File::create(&output).expect("a file");
+        let child = command
+            .args(&arguments)
+            .current_dir(&folder)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a file"))
+            .stderr(log)
+            .spawn()
+            .expect("lethe up");
+        let mut lethe = Lethe { child, state, bin, output, ready: Value::Null, tls: self.tls, folder: self.folder };
+        let deadline = Instant::now() + START_LIMIT;
+        let ready = lethe.state.join("ready.json");
+        loop {
+            if let Some(status) = lethe.child.try_wait().expect("a child") {
+                return Err(format!("{status}\n{}", lethe.printed()));
+            }
+            // Written atomically when everything is up: its being there with this process's number is the signal.
+            if let Ok(text) = fs::read(&ready)
+                && let Ok(value) = serde_json::from_slice::<Value>(&text)
+                && value["pids"]["supervisor"].as_u64() == Some(lethe.child.id().into())
+            {
+                lethe.ready = value;
+                return Ok(lethe);
+            }
+            if Instant::now() > deadline {
+                let printed = lethe.printed();
+                return Err(format!("not ready within {START_LIMIT:?}\n{printed}"));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// A `[[provider]]` table with reviewed terms.
+#[must_use]
+pub fn provider_table(id: &str, base_url: &str, ca: &str, key_file: &str) -> String {
+    format!(
+        "[[provider]]\nid = \"{id}\"\ndialect = \"openai\"\npreset = \"openai-compatible\"\nbase_url = \"{base_url}\"\n\
+         api_key = {{ file = \"{key_file}\" }}\nallow_private_network = true\nca = \"{ca}\"\n\
+         first_byte_seconds = 3\nidle_seconds = 3\n\
+         [provider.terms]\ntraining = \"never\"\nretention_days = 0\nagreement = \"test\"\nreviewed = 2026-01-01\nreview_due = 2099-01-01\n\n"
+    )
+}
+
+/// A `[[model]]` table with one route.
+#[must_use]
+pub fn model_table(id: &str, provider: &str, upstream: &str) -> String {
+    let operations = if id.contains("embed") { "\"embeddings\"" } else { "\"chat\"" };
+    let mut table = String::new();
+    let _ = write!(
+        table,
+        "[[model]]\nid = \"{id}\"\noperations = [{operations}]\nroutes = [{{ provider = \"{provider}\", model = \"{upstream}\" }}]\n\n"
+    );
+    table
+}
+
+/// Where `lethe model fetch` puts the pinned model.
+fn default_model() -> PathBuf {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache"));
+    cache.join("lethe/models/SmolLM2-135M-Instruct.Q4_1.gguf")
+}
+
+/// Copies the executables to `to`, where any user may run them.
+fn install(to: &Path, fault_injection: bool) -> PathBuf {
+    fs::create_dir_all(to).expect("a folder");
+    let built = built();
+    for name in ["lethe", "lethe-dataplane", "lethe-engine"] {
+        let from = if fault_injection && name == "lethe-dataplane" { "fault-injection/lethe-dataplane" } else { name };
+        let from = built.join(from);
+        fs::copy(&from, to.join(name))
+            .unwrap_or_else(|_| panic!("{} is not built: run the tests through `cargo xtask test`", from.display()));
+    }
+    to.to_owned()
+}
+
+/// The folder of the executables: two above this test's own.
+#[must_use]
+pub fn built() -> PathBuf {
+    let own = std::env::current_exe().expect("an executable");
+    own.ancestors().nth(2).expect("target/release").to_owned()
+}
+
+/// A running Lethe; dropped, it is killed with everything that belongs to it.
+pub struct Lethe {
+    pub ready: Value,
+    pub state: PathBuf,
+    child: Child,
+    bin: PathBuf,
+    output: PathBuf,
+    tls: Option<Arc<ClientConfig>>,
+    folder: TempDir,
+}
+
+impl Lethe {
+    /// The first API key.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        self.ready["api_key"].as_str().expect("a key")
+    }
+
+    /// `host:port` of the client port.
+    #[must_use]
+    pub fn api(&self) -> String {
+        address(&self.ready["api"])
+    }
+
+    /// `host:port` of the probe port.
+    #[must_use]
+    pub fn probes(&self) -> String {
+        address(&self.ready["probes"])
+    }
+
+    /// A connection that shows the first API key.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        self.stranger().with_key(self.key())
+    }
+
+    /// A connection that shows no key.
+    #[must_use]
+    pub fn stranger(&self) -> Client {
+        Client::connect(&self.api(), self.tls.as_ref())
+    }
+
+    /// Process numbers of a role.
+    #[must_use]
+    pub fn pids(&self, role: &str) -> Vec<u32> {
+        let value = &self.ready["pids"][role];
+        let one = |value: &Value| value.as_u64().and_then(|pid| u32::try_from(pid).ok());
+        value.as_array().map_or_else(|| one(value).into_iter().collect(), |list| list.iter().filter_map(one).collect())
+    }
+
+    /// Process numbers of every part.
+    #[must_use]
+    pub fn all_pids(&self) -> Vec<(String, u32)> {
+        let roles = self.ready["pids"].as_object().expect("pids");
+        roles.keys().flat_map(|role| self.pids(role).into_iter().map(move |pid| (role.clone(), pid))).collect()
+    }
+
+    /// The folder that holds everything of this run.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Everything that was printed so far.
+    #[must_use]
+    pub fn printed(&self) -> String {
+        let mut text = String::new();
+        fs::File::open(&self.output).and_then(|mut file| file.read_to_string(&mut text)).expect("output");
+        text
+    }
+
+    /// Runs `lethe` with these arguments on this state.
+    #[must_use]
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        Command::new(self.bin.join("lethe"))
+            .args(arguments)
+            .env("LETHE_STATE", &self.state)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .output()
+            .expect("lethe")
+    }
+
+    /// What `lethe … --json` prints, one value a line.
+    #[must_use]
+    pub fn json(&self, arguments: &[&str]) -> Vec<Value> {
+        let output = self.run(arguments);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "lethe {arguments:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::Deserializer::from_str(&text).into_iter().map(|value| value.expect("JSON")).collect()
+    }
+
+    /// The ledger once it holds at least `count` records; fails if it does not within ten seconds.
+    #[must_use]
+    pub fn records(&self, count: usize) -> Vec<Value> {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let records = self.json(&["records", "--json"]);
+            if records.len() >= count {
+                return records;
+            }
+            assert!(Instant::now() < deadline, "{} records instead of {count}", records.len());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Sends a signal to the supervisor.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).expect("a signal");
+    }
+
+    /// Waits until the supervisor has ended: its exit code, `None` by a signal.
+    pub fn wait(&mut self) -> Option<i32> {
+        let deadline = Instant::now() + STOP_LIMIT;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return status.code();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("it did not end within {STOP_LIMIT:?}: {}", self.printed())
+    }
+
+    /// Asks it to drain, and waits.
+    pub fn stop(&mut self) -> Option<i32> {
+        self.signal(rustix::process::Signal::TERM);
+        self.wait()
+    }
+}
+
+impl Drop for Lethe {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn address(url: &Value) -> String {
+    let url = url.as_str().expect("an address");
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split('/').next().unwrap_or(rest).to_owned()
+}
