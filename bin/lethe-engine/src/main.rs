@@ -88,7 +88,7 @@ async fn engine(confined: Confined<(Engine, usize, Limits)>) -> Result<(), Stage
     // With the acceptor's task, its sender goes, which ends the server once every open request is answered.
     accepting.abort();
     serving.await.map_err(|_| Stage::Serving)?;
-    drop(channel.send(&FromChild::Drained, &[]).await);
+    let _ = channel.send(&FromChild::Drained, &[]).await;
     Ok(())
 }
 

@@ -1,2 +1,161 @@
-//! To be written.
-fn main() {}
+//! `lethe`: what people run. It starts Lethe, asks a running one, and holds no content.
+
+mod call;
+mod config;
+mod control;
+mod failure;
+mod key;
+mod model;
+mod place;
+mod posture;
+mod records;
+mod say;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::failure::Failure;
+
+/// One API for every AI model, self-hosted, that cannot remember what passes through it.
+#[derive(Parser)]
+#[command(name = "lethe", version, after_help = EXAMPLES, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  lethe up                                  everything on this machine, with the embedded engine
+  lethe up --config lethe.toml              the same with your providers
+  lethe posture --probe                     what the kernel says of each part; every way out tried again
+  lethe records --json                      all that is kept of the requests
+  lethe key create --name ci                a further API key
+
+Exit codes: 0 good, 1 a check failed or something went wrong, 64 wrong usage or configuration.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start everything on this machine and run until stopped
+    Up(up::Args),
+    /// Show the operational metadata that is held: all that is kept of requests
+    Records(records::Args),
+    /// Make, list and revoke API keys
+    Key(key::Args),
+    /// Show what the kernel reports of each running part
+    Posture(posture::Args),
+    /// Check a configuration file
+    Config(config::Args),
+    /// Fetch the embedded engine's model
+    Model(model::Args),
+    /// The control process; started by `lethe up` only
+    #[command(hide = true)]
+    Control,
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let result = match cli.command {
+        Command::Config(args) => config::run(&args),
+        Command::Control => control::run(),
+        Command::Key(args) => asynchronous(key::run(args)),
+        Command::Model(args) => asynchronous(model::run(args)),
+        Command::Posture(args) => asynchronous(posture::run(args)),
+        Command::Records(args) => asynchronous(records::run(args)),
+        Command::Up(args) => up::run(args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+/// Runs a command that asks a running Lethe or the network.
+fn asynchronous(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    runtime()?.block_on(command)
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("the runtime does not start: {error}")))
+}
+
+/// Help goes to standard output and is no error; anything else is wrong usage, with clap's own words.
+fn usage(error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    if error.use_stderr() {
+        say::complain(text.trim_end());
+        ExitCode::from(failure::USAGE)
+    } else {
+        say::line(text.trim_end());
+        ExitCode::SUCCESS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use clap::{CommandFactory, Parser};
+
+    use super::{Cli, Command};
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_visible_command_has_examples() {
+        let help = |command: &clap::Command| command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let cli = Cli::command();
+        for command in cli.get_subcommands().filter(|command| !command.is_hide_set()) {
+            assert!(help(command).contains("lethe "), "{}", command.get_name());
+        }
+        assert!(help(&cli).contains("Exit codes"));
+    }
+
+    #[test]
+    fn the_contract_parses() {
+        for line in [
+            "lethe up",
+            "lethe up --config lethe.toml --state s --api 127.0.0.1:0 --console 127.0.0.1:0 --probes 127.0.0.1:0",
+            "lethe up --model model.gguf --unconfined --json",
+            "lethe records --json",
+            "lethe records --state elsewhere",
+            "lethe records --url https://127.0.0.1:8443 --token-file token",
+            "lethe posture --json --probe",
+            "lethe key create --name ci",
+            "lethe key list --json",
+            "lethe key revoke 3",
+            "lethe config check lethe.toml",
+            "lethe model fetch --from model.gguf",
+        ] {
+            let parsed = Cli::try_parse_from(line.split(' '));
+            assert!(parsed.is_ok(), "{line}: {}", parsed.err().unwrap());
+        }
+        assert!(matches!(Cli::try_parse_from(["lethe", "control"]).unwrap().command, Command::Control));
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused() {
+        for line in [
+            "lethe",
+            "lethe down",
+            "lethe key revoke",
+            "lethe key revoke first",
+            "lethe records --url https://127.0.0.1:8443",
+            "lethe records --token-file token",
+            "lethe up --api nowhere",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+}

@@ -78,6 +78,7 @@ pub fn confine<T>(
         let facts = Facts::open().map_err(|_| ())?;
         single_thread(&facts)?;
         sys::clear_environment().map_err(|_| ())?;
+        limits::no_fault_handlers().map_err(|_| ())?;
         Ok(facts)
     })?;
     let context = selftest::Context::new();

@@ -9,13 +9,23 @@ use rustix::{
     process::{DumpableBehavior, Resource, Rlimit},
 };
 
-use crate::{facts::Facts, sys};
+use crate::{
+    facts::Facts,
+    sys::{self, Action},
+};
 
 const NONE: Rlimit = Rlimit { current: Some(0), maximum: Some(0) };
 
 fn set_to_none(resource: Resource) -> Result<(), Errno> {
     rustix::process::setrlimit(resource, NONE)?;
     if rustix::process::getrlimit(resource) == NONE { Ok(()) } else { Err(Errno::PERM) }
+}
+
+/// A fault ends the process at once. The standard library's handler for stack overflows writes a message and then takes itself
+/// out of the way; inside the walls it can do neither, and would be called for the same fault without end.
+pub(crate) fn no_fault_handlers() -> Result<(), Errno> {
+    sys::set_signal(libc::SIGSEGV, Action::Default)?;
+    sys::set_signal(libc::SIGBUS, Action::Default)
 }
 
 /// No core file. A `core_pattern` that pipes to a program ignores this (core(5)): [`not_dumpable`] is for that.
@@ -31,7 +41,7 @@ pub(crate) fn not_dumpable() -> Result<(), Errno> {
 
 /// Even a file that is open already cannot grow (setrlimit(2)); the attempt is an error, not a death.
 pub(crate) fn no_file_growth() -> Result<(), Errno> {
-    sys::ignore_signal(libc::SIGXFSZ)?;
+    sys::set_signal(libc::SIGXFSZ, Action::Ignore)?;
     set_to_none(Resource::Fsize)
 }
 

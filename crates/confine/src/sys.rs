@@ -49,10 +49,23 @@ pub(crate) fn clear_environment() -> Result<(), Errno> {
     }
 }
 
-/// Ignores a signal from now on.
-pub(crate) fn ignore_signal(signal: libc::c_int) -> Result<(), Errno> {
-    // SAFETY: SIG_IGN is no handler of ours: nothing of this program runs in signal context.
-    if unsafe { libc::signal(signal, libc::SIG_IGN) } == libc::SIG_ERR { Err(errno()) } else { Ok(()) }
+/// What a signal does from now on: one of the kernel's own actions, no handler.
+#[derive(Clone, Copy)]
+pub(crate) enum Action {
+    /// `SIG_DFL`
+    Default,
+    /// `SIG_IGN`
+    Ignore,
+}
+
+/// Sets what `signal` does.
+pub(crate) fn set_signal(signal: libc::c_int, action: Action) -> Result<(), Errno> {
+    let action = match action {
+        Action::Default => libc::SIG_DFL,
+        Action::Ignore => libc::SIG_IGN,
+    };
+    // SAFETY: neither action is a handler: nothing of this program runs in signal context.
+    if unsafe { libc::signal(signal, action) } == libc::SIG_ERR { Err(errno()) } else { Ok(()) }
 }
 
 /// Total swap space in units that do not matter here: whether it is 0 does.

@@ -125,3 +125,34 @@ fn a_confined_gateway_serves_from_several_threads() {
         assert_eq!(started.child.wait(), Ok(0), "{who:?}");
     }
 }
+
+#[test]
+fn a_fault_or_an_abort_ends_a_confined_process() {
+    #[expect(unconditional_recursion, reason = "overflows its stack")]
+    fn deeper(depth: &mut [u64; 512]) -> u64 {
+        let mut next = std::hint::black_box(*depth);
+        deeper(&mut next) + next[0]
+    }
+    let overflow = |_| std::thread::spawn(|| deeper(&mut [0; 512])).join().map_or(1, |_| 2);
+    let abort = |_| std::process::abort();
+    let null = |_| {
+        // SAFETY: it is not: the fault is the point of this test.
+        #[expect(unsafe_code, reason = "faults on purpose")]
+        let value = unsafe { std::ptr::with_exposed_provenance::<i32>(8).read_volatile() };
+        value
+    };
+    let bodies: [fn(Confined<()>) -> i32; 3] = [overflow, abort, null];
+    for body in bodies {
+        assert_eq!(confined(Role::Gateway, Who::Root, body).child.wait(), Err(libc::SIGSEGV));
+    }
+}
+
+#[test]
+fn a_panic_reports_where_and_nothing_of_what() {
+    let started = confined(Role::Gateway, Who::Root, |_| panic!("canary-{}", std::hint::black_box(7)));
+    let Ok(FromChild::Panicked(report)) = started.report() else { panic!("no report") };
+    assert_eq!(report.location, lethe_confine::panic::location_hash(file!()));
+    assert_eq!(report.build, lethe_confine::panic::BUILD);
+    assert!((line!() - 5..line!()).contains(&report.line));
+    assert_eq!(started.child.wait(), Ok(101));
+}

@@ -59,8 +59,7 @@ impl Authority {
         let read = |name: &str| fs::read(folder.join(name)).map(SecretBytes::new).map_err(|_| ControlError::Authority);
         let certificate = CertificateDer::from(read(CERTIFICATE)?.expose().to_vec());
         let key = key_pair(read(KEY)?.expose())?;
-        let endpoints =
-            Ed25519KeyPair::from_pkcs8(read(ENDPOINTS_KEY)?.expose()).map_err(|_| ControlError::Authority)?;
+        let endpoints = Ed25519KeyPair::from_pkcs8(read(ENDPOINTS_KEY)?.expose()).map_err(|_| ControlError::Authority)?;
         Ok(Self { issuer: Issuer::new(authority_params(now)?, key), certificate, endpoints })
     }
 
@@ -155,8 +154,7 @@ fn make(state: &Path, now: Millis) -> Result<(), ControlError> {
     DirBuilder::new().mode(0o700).create(&unfinished).map_err(failed)?;
     let key = SecretBytes::new(key.serialize_der());
     for (name, bytes) in [(CERTIFICATE, certificate.der().as_ref()), (KEY, key.expose()), (ENDPOINTS_KEY, endpoints.as_ref())] {
-        let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(unfinished.join(name)).map_err(failed)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(unfinished.join(name)).map_err(failed)?;
         file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
     }
     let sync = |folder: &Path| File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed);

@@ -65,12 +65,7 @@ async fn destinations(start: &ControlStart, store: &Store) -> Result<(EndpointLi
         provider.endpoint = id;
     }
     // Control is reached over whatever network the operator put it in; its certificate is what counts.
-    let control = Endpoint {
-        id: CONTROL_ENDPOINT,
-        host: start.link.host.clone(),
-        port: start.link.port,
-        allow_private: true,
-    };
+    let control = Endpoint { id: CONTROL_ENDPOINT, host: start.link.host.clone(), port: start.link.port, allow_private: true };
     let mut endpoints = vec![control];
     for (provider, (host, port)) in providers.iter().zip(addresses) {
         if endpoints.iter().all(|endpoint| endpoint.id != provider.endpoint) {
@@ -88,11 +83,7 @@ async fn models(start: &ControlStart, store: &Store, providers: &[Provider]) -> 
         let names: Vec<RouteName> = setup
             .routes
             .iter()
-            .map(|route| RouteName {
-                provider: route.provider.clone(),
-                model: setup.id.clone(),
-                upstream: route.model.clone(),
-            })
+            .map(|route| RouteName { provider: route.provider.clone(), model: setup.id.clone(), upstream: route.model.clone() })
             .collect();
         let ids = store.number_routes(&names).await?;
         let mut routes = Vec::with_capacity(ids.len());
@@ -101,12 +92,7 @@ async fn models(start: &ControlStart, store: &Store, providers: &[Provider]) -> 
             let provider = position.and_then(|position| u32::try_from(position).ok()).ok_or(ControlError::UnknownProvider)?;
             routes.push(Route { id, provider, model: route.model.clone(), weight: route.weight });
         }
-        models.push(Model {
-            id: setup.id.clone(),
-            operations: setup.operations.clone(),
-            routes,
-            created: setup.created,
-        });
+        models.push(Model { id: setup.id.clone(), operations: setup.operations.clone(), routes, created: setup.created });
     }
     Ok(models)
 }

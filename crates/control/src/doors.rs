@@ -136,3 +136,15 @@ async fn finish(mut tasks: JoinSet<()>) {
     let _ = timeout(DRAIN, async { while tasks.join_next().await.is_some() {} }).await;
     tasks.shutdown().await;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Users;
+
+    #[test]
+    fn the_socket_lets_in_root_its_own_user_and_the_one_named() {
+        let users = Users { own: 100, operator: Some(200) };
+        assert_eq!([0, 100, 200, 300].map(|uid| users.admit(uid)), [true, true, true, false]);
+        assert!(!Users { own: 100, operator: None }.admit(200));
+    }
+}

@@ -74,9 +74,7 @@ pub(crate) fn tls_config(identity: &Identity) -> Result<ServerConfig, ControlErr
 }
 
 /// An identity as rustls takes it.
-pub(crate) fn certificate(
-    identity: &Identity,
-) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), ControlError> {
+pub(crate) fn certificate(identity: &Identity) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), ControlError> {
     let chain = identity.chain.iter().cloned().map(CertificateDer::from).collect();
     let key = PrivateKeyDer::try_from(identity.key.expose().to_vec()).map_err(|_| ControlError::Tls)?;
     Ok((chain, key))
@@ -220,11 +218,7 @@ impl LinkServer {
         }
     }
 
-    async fn send<Io: AsyncWrite>(
-        &self,
-        mut writer: WriteHalf<Io>,
-        mut ack: watch::Receiver<u64>,
-    ) -> Result<(), Option<Alarm>> {
+    async fn send<Io: AsyncWrite>(&self, mut writer: WriteHalf<Io>, mut ack: watch::Receiver<u64>) -> Result<(), Option<Alarm>> {
         let (version, keys, mut changes) = self.keys.subscribe().await;
         let snapshot = Box::new(self.catalogue.snapshot(version, keys));
         // The destinations first: the snapshot's providers refer to them.

@@ -49,6 +49,8 @@ pub(crate) struct Operator {
     pub(crate) alarms: Arc<Alarms>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) started: Millis,
+    /// Hash of the build.
+    pub(crate) build: u64,
 }
 
 type Shared = State<Arc<Operator>>;
@@ -214,7 +216,7 @@ async fn status(State(operator): Shared) -> Answer {
     let alarms: serde_json::Map<String, Value> =
         Alarm::ALL.into_iter().map(|alarm| (alarm.name().to_owned(), operator.alarms.count(alarm).into())).collect();
     Ok(Json(json!({
-        "started_ms": operator.started, "now_ms": operator.clock.now(), "records": operator.store.metadata_count().await?,
+        "build": format!("{:016x}", operator.build), "started_ms": operator.started, "now_ms": operator.clock.now(), "records": operator.store.metadata_count().await?,
         "gateways": gateways, "unaccounted_requests": operator.links.unaccounted(), "alarms": alarms,
     })))
 }

@@ -89,8 +89,16 @@ where
             .collect::<Result<_, ControlError>>()?,
         authority: authority.certificate().to_vec(),
     });
-    let operator =
-        Arc::new(Operator { store: Arc::clone(&store), keys, catalogue, links, alarms, clock: Arc::clone(&clock), started: now });
+    let operator = Arc::new(Operator {
+        store: Arc::clone(&store),
+        keys,
+        catalogue,
+        links,
+        alarms,
+        clock: Arc::clone(&clock),
+        started: now,
+        build: start.build,
+    });
 
     let (stop, stopping) = watch::channel(false);
     tokio::join!(
@@ -140,9 +148,7 @@ fn listen(listeners: Listeners) -> Result<(TcpListener, Option<TcpListener>, Uni
         listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener)).map_err(|_| ControlError::Listener)
     };
     let operator = listeners.operator;
-    let operator = operator
-        .set_nonblocking(true)
-        .and_then(|()| UnixListener::from_std(operator))
-        .map_err(|_| ControlError::Listener)?;
+    let operator =
+        operator.set_nonblocking(true).and_then(|()| UnixListener::from_std(operator)).map_err(|_| ControlError::Listener)?;
     Ok((tcp(listeners.link)?, listeners.console.map(tcp).transpose()?, operator))
 }

@@ -10,7 +10,7 @@ const KEEP_BYTES: usize = 64 * 1024;
 /// Reads frames of one direction. Takes any bytes: what is not a frame is an error, and an error is final.
 ///
 /// Call [`Decoder::next_frame`] until it gives nothing before pushing more, so that at most one frame and one piece are held. What has been
-/// read is zeroed: a snapshot holds credentials.
+/// read is zeroed, since a snapshot holds credentials (in a data-plane process the allocator wipes what growing leaves).
 pub struct Decoder<F> {
     bytes: Vec<u8>,
     /// Start of what has not been read; everything before it is zero.
@@ -35,7 +35,11 @@ impl<F: Frame> Decoder<F> {
     /// Takes the next piece of the stream.
     pub fn push(&mut self, piece: &[u8]) {
         if self.start > 0 {
-            self.bytes.drain(..self.start);
+            // `drain` would leave a second copy of the tail behind the end.
+            let live = self.bytes.len() - self.start;
+            self.bytes.copy_within(self.start.., 0);
+            self.bytes[live..].fill(0);
+            self.bytes.truncate(live);
             self.start = 0;
         }
         self.bytes.extend_from_slice(piece);

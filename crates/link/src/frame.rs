@@ -254,12 +254,15 @@ impl Frame for Down {
                 out.extend(id.0.to_le_bytes());
             }
             Self::Snapshot(snapshot) => {
-                let body = postcard::to_allocvec(snapshot.as_ref()).map_err(|_| FrameError::Body)?;
+                let mut body = postcard::to_allocvec(snapshot.as_ref()).map_err(|_| FrameError::Body)?;
                 if body.len() > SNAPSHOT_LIMIT {
                     return Err(FrameError::Length);
                 }
                 header(out, SNAPSHOT, body.len())?;
-                out.extend(body);
+                out.extend_from_slice(&body);
+                // It holds credentials; whoever sends `out` wipes that.
+                body.fill(0);
+                std::hint::black_box(&body);
             }
         }
         Ok(())

@@ -71,10 +71,8 @@ impl Store {
     /// # Errors
     /// The database cannot be read.
     pub async fn routes(&self) -> Result<Vec<(RouteId, RouteName)>, StoreError> {
-        let rows: Vec<(i64, String, String, String)> = sqlx::query_as(ROUTES)
-            .fetch_all(&self.readers)
-            .await
-            .map_err(|error| StoreError::in_tx("routes", &error))?;
+        let rows: Vec<(i64, String, String, String)> =
+            sqlx::query_as(ROUTES).fetch_all(&self.readers).await.map_err(|error| StoreError::in_tx("routes", &error))?;
         rows.into_iter()
             .map(|(id, provider, model, upstream)| Ok((RouteId(narrow(id)?), RouteName { provider, model, upstream })))
             .collect()

@@ -39,13 +39,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Name`] for a name that is empty, longer than [`NAME_CHARACTERS`] or has control characters;
     /// [`StoreError::Exists`] if hash or pseudonym are taken.
-    pub async fn add_key(
-        &self,
-        hash: KeyHash,
-        account: AccountPseudonym,
-        name: &str,
-        now: Millis,
-    ) -> Result<KeyId, StoreError> {
+    pub async fn add_key(&self, hash: KeyHash, account: AccountPseudonym, name: &str, now: Millis) -> Result<KeyId, StoreError> {
         let length = name.chars().count();
         if length == 0 || length > NAME_CHARACTERS || name.chars().any(char::is_control) {
             return Err(StoreError::Name);
@@ -70,10 +64,8 @@ impl Store {
     /// # Errors
     /// The database cannot be read.
     pub async fn keys(&self) -> Result<Vec<ApiKey>, StoreError> {
-        let rows: Vec<KeyRow> = sqlx::query_as(KEYS)
-            .fetch_all(&self.readers)
-            .await
-            .map_err(|error| StoreError::in_tx("keys", &error))?;
+        let rows: Vec<KeyRow> =
+            sqlx::query_as(KEYS).fetch_all(&self.readers).await.map_err(|error| StoreError::in_tx("keys", &error))?;
         rows.into_iter()
             .map(|(id, hash, account, name, created, revoked)| {
                 Ok(ApiKey {
@@ -110,8 +102,7 @@ impl Store {
     pub async fn add_token(&self, hash: [u8; 32], now: Millis) -> Result<u32, StoreError> {
         let mut tx = self.tx("add_token").await?;
         let done = async {
-            let id: i64 =
-                sqlx::query_scalar(INSERT_TOKEN).bind(hash.as_slice()).bind(signed(now)).fetch_one(tx.on()).await?;
+            let id: i64 = sqlx::query_scalar(INSERT_TOKEN).bind(hash.as_slice()).bind(signed(now)).fetch_one(tx.on()).await?;
             Ok(narrow(id)?)
         }
         .await;

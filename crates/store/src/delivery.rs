@@ -54,16 +54,10 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Gap`] if a number is missing before one of them: nothing of this delivery is kept.
-    pub async fn deliver(
-        &self,
-        instance: InstanceId,
-        records: &[Delivery],
-        now: Millis,
-    ) -> Result<Delivered, StoreError> {
+    pub async fn deliver(&self, instance: InstanceId, records: &[Delivery], now: Millis) -> Result<Delivered, StoreError> {
         let mut tx = self.tx("deliver").await?;
         let done = async {
-            let found: Option<i64> =
-                sqlx::query_scalar(MARK).bind(instance.0.as_slice()).fetch_optional(tx.on()).await?;
+            let found: Option<i64> = sqlx::query_scalar(MARK).bind(instance.0.as_slice()).fetch_optional(tx.on()).await?;
             let mut delivered = Delivered { mark: narrow(found.unwrap_or(0))?, kept: 0, duplicates: 0 };
             for record in records {
                 if record.sequence() <= delivered.mark {
@@ -95,8 +89,7 @@ impl Store {
     pub async fn seen(&self, instance: InstanceId, now: Millis) -> Result<u64, StoreError> {
         let mut tx = self.tx("seen").await?;
         let done = async {
-            let mark: i64 =
-                sqlx::query_scalar(SEEN).bind(instance.0.as_slice()).bind(signed(now)).fetch_one(tx.on()).await?;
+            let mark: i64 = sqlx::query_scalar(SEEN).bind(instance.0.as_slice()).bind(signed(now)).fetch_one(tx.on()).await?;
             Ok(narrow(mark)?)
         }
         .await;

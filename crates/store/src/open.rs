@@ -55,10 +55,8 @@ impl Store {
     /// # Errors
     /// The database cannot be read.
     pub async fn settings(&self) -> Result<[i64; 3], StoreError> {
-        let row: (i64, i64, i64) = sqlx::query_as(DURABILITY)
-            .fetch_one(&self.writer)
-            .await
-            .map_err(|error| StoreError::in_tx("settings", &error))?;
+        let row: (i64, i64, i64) =
+            sqlx::query_as(DURABILITY).fetch_one(&self.writer).await.map_err(|error| StoreError::in_tx("settings", &error))?;
         Ok(row.into())
     }
 

@@ -127,10 +127,24 @@ async fn operational_metadata_has_the_reviewed_columns_and_no_text() {
     drop(folder.open().await);
     let raw = folder.raw().await;
     let columns: Vec<(String, String)> =
-        sqlx::query_as("SELECT name, type FROM pragma_table_info('operational_metadata') ORDER BY cid").fetch_all(&raw).await.unwrap();
+        sqlx::query_as("SELECT name, type FROM pragma_table_info('operational_metadata') ORDER BY cid")
+            .fetch_all(&raw)
+            .await
+            .unwrap();
     let reviewed = [
-        "id", "at_ms", "operation", "route", "input_units", "output_units", "unit_class", "quality", "kind", "account",
-        "status", "total_ms", "first_byte_ms",
+        "id",
+        "at_ms",
+        "operation",
+        "route",
+        "input_units",
+        "output_units",
+        "unit_class",
+        "quality",
+        "kind",
+        "account",
+        "status",
+        "total_ms",
+        "first_byte_ms",
     ];
     let reviewed: Vec<(String, String)> = reviewed.map(|name| (name.to_owned(), "INTEGER".to_owned())).to_vec();
     assert_eq!(columns, reviewed);

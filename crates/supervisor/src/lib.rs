@@ -4,6 +4,7 @@
 //! One child after the other is started with [`Launcher`] and becomes a [`Part`]; [`supervise`] then runs until a signal, a
 //! death or appearing swap ends it. Children that die are not restarted yet: the whole ends, and says why.
 
+mod control_side;
 mod explain;
 mod inherited;
 mod launch;
@@ -15,8 +16,13 @@ mod supervise;
 mod swap;
 mod users;
 
+pub use control_side::{ControlBoot, ControlChannel, give_up_rights};
 pub use inherited::shed_inherited_descriptors;
 pub use launch::{Control, Launcher, beside, packet_pair};
+pub use lethe_confine::{
+    panic::BUILD,
+    posture::{KernelView, of_process},
+};
 pub use part::{Part, PartEvent};
 pub use report::{PartReport, Report, ReportRequest};
 pub use slots::SlotError;

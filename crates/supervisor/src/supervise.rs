@@ -30,7 +30,7 @@ pub struct DrainLimits {
 /// Why [`supervise`] came back.
 #[derive(Debug)]
 pub enum End {
-    /// Somebody asked (SIGTERM, SIGINT, SIGHUP), and everything was drained.
+    /// Somebody asked (SIGTERM, SIGINT, SIGHUP, `asked`), and everything was drained.
     Asked,
     /// A part ended by itself; the others were drained.
     Died(Role, ExitStatus),
@@ -51,7 +51,8 @@ pub enum Notice {
     Panicked(Role, PanicReport),
 }
 
-/// Runs until something ends it; every part is gone when it returns. `reports` is `DIR/supervisor.sock`.
+/// Runs until something ends it: a signal, a death, swap, or `asked`. Every part is gone when it returns. `reports` is
+/// `DIR/supervisor.sock`.
 ///
 /// # Errors
 /// Signals cannot be listened for; the parts end with this process then (their channels close).
@@ -59,6 +60,7 @@ pub async fn supervise(
     parts: Vec<Part>,
     reports: UnixListener,
     limits: DrainLimits,
+    asked: impl Future<Output = ()>,
     tell: impl Fn(Notice),
 ) -> std::io::Result<End> {
     let mut signals = Signals::new()?;
@@ -69,9 +71,11 @@ pub async fn supervise(
     let mut swap_check = interval(SWAP_CHECK);
     swap_check.set_missed_tick_behavior(MissedTickBehavior::Delay);
 
+    let mut asked = std::pin::pin!(asked);
     let end = loop {
         tokio::select! {
             () = signals.any() => break End::Asked,
+            () = asked.as_mut() => break End::Asked,
             event = events.recv() => match event {
                 Some(PartEvent::Exited(role, status)) => break End::Died(role, status),
                 Some(PartEvent::Panicked(role, report)) => tell(Notice::Panicked(role, report)),

@@ -138,7 +138,7 @@ async fn a_request_to_end_drains(launcher: &mut Launcher, folder: &Path) {
         let told = Arc::clone(&told);
         move |notice: Notice| told.lock().unwrap().push(format!("{notice:?}"))
     };
-    let running = tokio::spawn(supervise(vec![control, part], listener, PATIENT, tell));
+    let running = tokio::spawn(supervise(vec![control, part], listener, PATIENT, std::future::pending(), tell));
     // An answer shows that the supervisor is up and its signal handlers are in place.
     ask(&path, "{}").await;
     kill_process(getpid(), Signal::TERM).unwrap();
@@ -156,7 +156,7 @@ async fn a_part_that_does_not_drain_is_killed(launcher: &mut Launcher, folder: &
         let told = Arc::clone(&told);
         move |notice: Notice| told.lock().unwrap().push(format!("{notice:?}"))
     };
-    let running = tokio::spawn(supervise(vec![part], listener, HASTY, tell));
+    let running = tokio::spawn(supervise(vec![part], listener, HASTY, std::future::pending(), tell));
     ask(&path, "{}").await;
     kill_process(getpid(), Signal::INT).unwrap();
     assert!(matches!(running.await.unwrap().unwrap(), End::Asked));
@@ -175,7 +175,7 @@ async fn a_second_request_kills(launcher: &mut Launcher, folder: &Path) {
             draining.send(()).unwrap();
         }
     };
-    let running = tokio::spawn(supervise(vec![part], listener, PATIENT, tell));
+    let running = tokio::spawn(supervise(vec![part], listener, PATIENT, std::future::pending(), tell));
     ask(&path, "{}").await;
     kill_process(getpid(), Signal::INT).unwrap();
     seen.await.unwrap();
@@ -194,7 +194,7 @@ async fn a_death_ends_the_others(launcher: &mut Launcher, folder: &Path) {
         let told = Arc::clone(&told);
         move |notice: Notice| told.lock().unwrap().push(format!("{notice:?}"))
     };
-    let running = tokio::spawn(supervise(vec![part, control], listener, PATIENT, tell));
+    let running = tokio::spawn(supervise(vec![part, control], listener, PATIENT, std::future::pending(), tell));
     // The question makes the child end in the middle of it.
     let asked = tokio::spawn(async move { ask(&path, "{\"probe\":true}").await });
     let end = running.await.unwrap().unwrap();
@@ -209,7 +209,7 @@ async fn reports_are_served_and_probes_are_fresh(launcher: &mut Launcher, folder
     let part = start(launcher, behaviour::SERVES).await.unwrap();
     let control = launcher.control::<_, String>(&own_path(), &"hello", &[]).await.unwrap().part;
     let (path, listener) = socket(folder, "report.sock");
-    let running = tokio::spawn(supervise(vec![part, control], listener, PATIENT, |_| {}));
+    let running = tokio::spawn(supervise(vec![part, control], listener, PATIENT, std::future::pending(), |_| {}));
     let first = ask(&path, "{}").await;
     assert_eq!(first.parts.len(), 2);
     assert_eq!(first.parts[0].role, Role::Node);

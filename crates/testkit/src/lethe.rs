@@ -118,15 +118,25 @@ impl Setup {
         };
         let output = folder.join("output");
         let log = fs::File::create(&output).expect("a file");
-        let child = command
-            .args(&arguments)
-            .current_dir(&folder)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("a file"))
-            .stderr(log)
-            .spawn()
-            .expect("lethe up");
-        let mut lethe = Lethe { child, state, bin, output, ready: Value::Null, tls: self.tls, folder: self.folder };
+        command.args(&arguments).current_dir(&folder).stdin(Stdio::null());
+        command.stdout(log.try_clone().expect("a file")).stderr(log);
+        let child = command.spawn().expect("lethe up");
+        let lethe = Lethe { child, state, bin, output, ready: Value::Null, command, tls: self.tls, folder: self.folder };
+        lethe.wait_ready()
+    }
+}
+
+impl Lethe {
+    /// Drains it and starts it again on the same state.
+    #[must_use]
+    pub fn restart(mut self) -> Self {
+        assert_eq!(self.stop(), Some(0), "{}", self.printed());
+        self.child = self.command.spawn().expect("lethe up");
+        self.wait_ready().unwrap_or_else(|output| panic!("lethe up did not start again: {output}"))
+    }
+
+    fn wait_ready(mut self) -> Result<Self, String> {
+        let lethe = &mut self;
         let deadline = Instant::now() + START_LIMIT;
         let ready = lethe.state.join("ready.json");
         loop {
@@ -139,7 +149,7 @@ impl Setup {
                 && value["pids"]["supervisor"].as_u64() == Some(lethe.child.id().into())
             {
                 lethe.ready = value;
-                return Ok(lethe);
+                return Ok(self);
             }
             if Instant::now() > deadline {
                 let printed = lethe.printed();
@@ -205,6 +215,7 @@ pub struct Lethe {
     pub ready: Value,
     pub state: PathBuf,
     child: Child,
+    command: Command,
     bin: PathBuf,
     output: PathBuf,
     tls: Option<Arc<ClientConfig>>,

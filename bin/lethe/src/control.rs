@@ -1,0 +1,64 @@
+//! `lethe control`: the control process, as `lethe up` starts it.
+
+use std::{
+    net::TcpListener,
+    os::{fd::OwnedFd, unix::net::UnixListener},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use lethe_control::{Listeners, start::ControlStart};
+use lethe_supervisor::{ControlBoot, ControlChannel, give_up_rights};
+use lethe_types::SystemClock;
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use crate::failure::Failure;
+
+/// Control's boot message. Descriptors, in order: link listener, console listener, operator socket.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Boot {
+    /// What control needs to know; paths are as control sees them, that is below `root`.
+    pub(crate) start: ControlStart,
+    /// User and group to become; `None` when started by an ordinary user.
+    pub(crate) user: Option<(u32, u32)>,
+    /// Folder that becomes control's root folder; needs `user`.
+    pub(crate) root: Option<PathBuf>,
+}
+
+pub(crate) fn run() -> Result<(), Failure> {
+    let boot = ControlBoot::<Boot>::receive().map_err(|_| Failure::usage("control is started by `lethe up` only"))?;
+    let rights = give_up_rights(boot.message.user, boot.message.root.as_deref());
+    crate::runtime()?.block_on(async {
+        let (message, descriptors, channel) = boot.into_parts().map_err(|error| Failure::failed(error.to_string()))?;
+        let result = match rights {
+            Ok(()) => serve(message, descriptors, &channel).await,
+            Err(error) => Err(format!("it could not give up its rights: {error}")),
+        };
+        match result {
+            Ok(()) => {
+                channel.drained().await;
+                Ok(())
+            }
+            // The supervisor says it; what comes after its start is on standard error.
+            Err(reason) => {
+                channel.fail(&reason).await;
+                Err(Failure::failed(reason))
+            }
+        }
+    })
+}
+
+async fn serve(boot: Boot, descriptors: Vec<OwnedFd>, channel: &ControlChannel) -> Result<(), String> {
+    let [link, console, operator] = <[OwnedFd; 3]>::try_from(descriptors).map_err(|_| "it was given other listeners than it needs")?;
+    let listeners =
+        Listeners { link: TcpListener::from(link), console: Some(TcpListener::from(console)), operator: UnixListener::from(operator) };
+    let (tell, told) = oneshot::channel();
+    let ready = |answer| {
+        // Nobody listens any more when the end came first.
+        let _ = tell.send(answer);
+    };
+    lethe_control::run(boot.start, listeners, Arc::new(SystemClock), channel.until_asked(told), ready)
+        .await
+        .map_err(|error| error.to_string())
+}

@@ -1,0 +1,46 @@
+//! Why a command ends with another code than 0.
+
+use std::process::ExitCode;
+
+use crate::say;
+
+/// Wrong usage or configuration (sysexits.h, `EX_USAGE`).
+pub(crate) const USAGE: u8 = 64;
+const FAILED: u8 = 1;
+
+/// A message for a person, and the exit code.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: u8,
+    message: String,
+}
+
+impl Failure {
+    /// A check failed, or something went wrong.
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
+        Self { code: FAILED, message: message.into() }
+    }
+
+    /// Wrong usage or configuration: the message says what to write instead.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self { code: USAGE, message: message.into() }
+    }
+
+    /// A check failed, and everything about it has been said.
+    pub(crate) const fn quiet() -> Self {
+        Self { code: FAILED, message: String::new() }
+    }
+
+    /// Says it.
+    pub(crate) fn report(&self) -> ExitCode {
+        if !self.message.is_empty() {
+            say::complain(&format!("lethe: {}", self.message));
+        }
+        ExitCode::from(self.code)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+}

@@ -1,0 +1,133 @@
+//! `lethe key`: API keys of a running Lethe.
+
+use hyper::Method;
+use serde_json::{Value, json};
+
+use crate::{call::call, failure::Failure, place::Place, records::time, say};
+
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  lethe key create --name ci
+  lethe key list
+  lethe key revoke 3")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Make a key; it is shown once and kept as a hash only
+    #[command(after_help = "Example:\n  lethe key create --name ci")]
+    Create {
+        #[command(flatten)]
+        place: Place,
+        /// What you will recognise it by
+        #[arg(long, value_name = "NAME", default_value = "key")]
+        name: String,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// List keys, revoked ones too
+    #[command(after_help = "Example:\n  lethe key list --json")]
+    List {
+        #[command(flatten)]
+        place: Place,
+        /// One JSON object per line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Revoke a key: in force at every linked gateway within a second
+    #[command(after_help = "Example:\n  lethe key revoke 3")]
+    Revoke {
+        #[command(flatten)]
+        place: Place,
+        /// Number of the key, as `lethe key list` shows it
+        id: u32,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+pub(crate) async fn run(args: Args) -> Result<(), Failure> {
+    match args.command {
+        Command::Create { place, name, json } => {
+            let key = call(&place, Method::POST, "/v1/keys", Some(&json!({ "name": name }))).await?;
+            if json {
+                say::line(&key.to_string());
+            } else {
+                say::line(&text(&key, "key"));
+                say::progress(&format!("key {} is shown this once; revoke it with `lethe key revoke {0}`", text(&key, "id")));
+            }
+        }
+        Command::List { place, json } => {
+            let keys = list(&place).await?;
+            if json {
+                keys.iter().for_each(|key| say::line(&key.to_string()));
+            } else {
+                say::line(&table(&keys));
+            }
+        }
+        Command::Revoke { place, id, json } => {
+            let revoked = call(&place, Method::DELETE, &format!("/v1/keys/{id}"), None).await?;
+            say::line(&if json { revoked.to_string() } else { format!("key {id} is revoked") });
+        }
+    }
+    Ok(())
+}
+
+/// Every key, revoked ones too.
+pub(crate) async fn list(place: &Place) -> Result<Vec<Value>, Failure> {
+    let mut answer = call(place, Method::GET, "/v1/keys", None).await?;
+    match answer.get_mut("keys").map(Value::take) {
+        Some(Value::Array(keys)) => Ok(keys),
+        _ => Err(Failure::failed("the keys are of another version of Lethe")),
+    }
+}
+
+/// Number of a key that is in force, if it is one.
+pub(crate) fn in_force(key: &Value) -> Option<u64> {
+    if key.get("revoked_ms").is_none_or(Value::is_null) { key.get("id")?.as_u64() } else { None }
+}
+
+fn table(keys: &[Value]) -> String {
+    let mut table = comfy_table::Table::new();
+    table.load_preset(comfy_table::presets::NOTHING).set_header(["ID", "NAME", "ACCOUNT", "CREATED (UTC)", "REVOKED (UTC)"]);
+    for key in keys {
+        let at = |name: &str| key.get(name).and_then(Value::as_i64).map_or_else(|| "-".to_owned(), time);
+        table.add_row([text(key, "id"), text(key, "name"), text(key, "account"), at("created_ms"), at("revoked_ms")]);
+    }
+    table.to_string()
+}
+
+fn text(value: &Value, name: &str) -> String {
+    match value.get(name) {
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+        None => "-".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{in_force, table};
+
+    #[test]
+    fn revoked_keys_are_not_in_force() {
+        assert_eq!(in_force(&json!({ "id": 3, "revoked_ms": null })), Some(3));
+        assert_eq!(in_force(&json!({ "id": 3 })), Some(3));
+        assert_eq!(in_force(&json!({ "id": 3, "revoked_ms": 5 })), None);
+    }
+
+    #[test]
+    fn a_listed_key_has_a_line() {
+        let table = table(&[json!({ "id": 3, "name": "ci", "account": "acct_1", "created_ms": 0, "revoked_ms": null })]);
+        assert_eq!(table.lines().count(), 2);
+        assert!(table.contains("1970-01-01T00:00:00.000Z"));
+    }
+}

@@ -1,0 +1,4 @@
+fn main() {
+    let content = lethe_content::ContentBuf::new();
+    println!("{content}");
+}

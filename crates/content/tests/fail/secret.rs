@@ -1,0 +1,4 @@
+fn main() {
+    let secret = lethe_types::SecretBytes::new(Vec::new());
+    println!("{secret:?}");
+}
