@@ -15,7 +15,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let threads: Vec<usize> = arguments.map(|argument| argument.parse()).collect::<Result<_, _>>()?;
     for threads in if threads.is_empty() { vec![1, 2] } else { threads } {
         let start = Instant::now();
-        let model = Model::load(&file).and_then(|model| model.with_threads(threads)).map_err(|_| "not a model this engine computes")?;
+        let model =
+            Model::load(&file).and_then(|model| model.with_threads(threads)).map_err(|_| "not a model this engine computes")?;
         println!("{threads} threads: loaded in {:.0} ms", start.elapsed().as_secs_f64() * 1e3);
         let mut cache = model.cache();
         let prompt: Vec<u32> = (0..PROMPT as u32).map(|index| 100 + index * 37).collect();

@@ -298,6 +298,8 @@ impl<'a> Reader<'a> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
     use super::{Format, Gguf, ModelError};
 
     fn text(out: &mut Vec<u8>, text: &str) {

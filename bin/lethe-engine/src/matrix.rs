@@ -266,13 +266,17 @@ fn f16_to_f32(bytes: [u8; 2]) -> f32 {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
     use super::{Activations, Matrix, f16_to_f32};
     use crate::gguf::{Format, Tensor};
     use crate::team::Team;
 
     #[test]
     fn half_precision() {
-        for (bits, value) in [(0x3C00u16, 1.0), (0xC000, -2.0), (0x3555, 0.333_251_95), (0x0001, 5.960_464_5e-8), (0x7BFF, 65504.0), (0x8000, 0.0)] {
+        for (bits, value) in
+            [(0x3C00u16, 1.0), (0xC000, -2.0), (0x3555, 0.333_251_95), (0x0001, 5.960_464_5e-8), (0x7BFF, 65504.0), (0x8000, 0.0)]
+        {
             assert_eq!(f16_to_f32(bits.to_le_bytes()), value, "{bits:#06x}");
         }
         assert!(f16_to_f32(0x7E00u16.to_le_bytes()).is_nan());

@@ -297,6 +297,8 @@ fn include_usage(raw: Raw<'_>, stream: bool) -> Result<bool, Refusal> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap is a failed test")]
+
     use super::ChatRequest;
     use crate::refusal::{Field, Refusal};
 
@@ -363,7 +365,10 @@ mod tests {
             (r#""stop":5"#, Refusal::WrongType(top("stop"))),
             (r#""stream":"yes""#, Refusal::WrongType(top("stream"))),
             (r#""stream_options":{"include_usage":true}"#, Refusal::OutOfRange(top("stream_options"))),
-            (r#""stream":true,"stream_options":{"include_usage":1}"#, Refusal::WrongType(top("stream_options").member("include_usage"))),
+            (
+                r#""stream":true,"stream_options":{"include_usage":1}"#,
+                Refusal::WrongType(top("stream_options").member("include_usage")),
+            ),
         ] {
             assert_eq!(with(extra).err(), Some(expected), "{extra}");
         }
@@ -379,13 +384,19 @@ mod tests {
             (r#"[{"content":"x"}]"#, Refusal::Missing(field.at(0).member("role"))),
             (r#"[{"role":"user"}]"#, Refusal::Missing(field.at(0).member("content"))),
             (r#"[{"role":"user","content":7}]"#, Refusal::WrongType(field.at(0).member("content"))),
-            (r#"[{"role":"user","content":"x"},{"role":"tool","content":"x"}]"#, Refusal::Unsupported(field.at(1).member("role"))),
+            (
+                r#"[{"role":"user","content":"x"},{"role":"tool","content":"x"}]"#,
+                Refusal::Unsupported(field.at(1).member("role")),
+            ),
             (r#"[{"role":"pirate","content":"x"}]"#, Refusal::OutOfRange(field.at(0).member("role"))),
             (
                 r#"[{"role":"user","content":[{"type":"text","text":"x"},{"type":"image_url","image_url":{}}]}]"#,
                 Refusal::Unsupported(field.at(0).member("content").at(1).member("type")),
             ),
-            (r#"[{"role":"user","content":[{"type":"text"}]}]"#, Refusal::Missing(field.at(0).member("content").at(0).member("text"))),
+            (
+                r#"[{"role":"user","content":[{"type":"text"}]}]"#,
+                Refusal::Missing(field.at(0).member("content").at(0).member("text")),
+            ),
         ] {
             assert_eq!(refusal(&format!(r#"{{"model":"m","messages":{messages}}}"#)), expected, "{messages}");
         }

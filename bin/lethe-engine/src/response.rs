@@ -178,6 +178,8 @@ fn quote(out: &mut ContentBuf, text: &str) {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
     use super::{Envelope, Finish, Usage, error, models};
     use crate::refusal::{Field, Refusal};
     use lethe_content::ContentBuf;
@@ -212,7 +214,10 @@ mod tests {
     #[test]
     fn a_stream() {
         let piece: Value = serde_json::from_str(&events(&ENVELOPE.piece(NASTY, false))[0]).unwrap();
-        assert_eq!(piece["choices"][0], json!({"index": 0, "delta": {"content": NASTY}, "logprobs": null, "finish_reason": null}));
+        assert_eq!(
+            piece["choices"][0],
+            json!({"index": 0, "delta": {"content": NASTY}, "logprobs": null, "finish_reason": null})
+        );
         assert_eq!(piece["object"], "chat.completion.chunk");
         assert!(piece.get("usage").is_none());
         let opening: Value = serde_json::from_str(&events(&ENVELOPE.opening(true))[0]).unwrap();

@@ -40,7 +40,10 @@ impl Sampler {
                 *logit -= (*count as f32).mul_add(frequency_penalty, presence_penalty);
             }
         }
-        let (best, highest) = logits.iter().enumerate().fold((0, f32::NEG_INFINITY), |best, (index, logit)| if *logit > best.1 { (index, *logit) } else { best });
+        let (best, highest) = logits
+            .iter()
+            .enumerate()
+            .fold((0, f32::NEG_INFINITY), |best, (index, logit)| if *logit > best.1 { (index, *logit) } else { best });
         let index = if temperature > 0.0 {
             for logit in &mut logits {
                 *logit = ((*logit - highest) / temperature).exp();
@@ -62,8 +65,12 @@ impl Sampler {
         let wanted = f64::from(top_p) * total;
         // All weights below this bound together are less than the part to be left out, so none of them is wanted, and the sort is short.
         let bound = (total - wanted) / weights.len() as f64;
-        let mut candidates: Vec<(usize, f64)> =
-            weights.iter().map(|weight| f64::from(*weight)).enumerate().filter(|(_, weight)| *weight >= bound && *weight > 0.0).collect();
+        let mut candidates: Vec<(usize, f64)> = weights
+            .iter()
+            .map(|weight| f64::from(*weight))
+            .enumerate()
+            .filter(|(_, weight)| *weight >= bound && *weight > 0.0)
+            .collect();
         let mut sum = total;
         if top_p < 1.0 {
             candidates.sort_by(|left, right| right.1.total_cmp(&left.1));
@@ -128,7 +135,11 @@ mod tests {
         let logits = [0.6f32.ln(), 0.3f32.ln(), 0.1f32.ln()];
         let count = |draws: &[u32], token| draws.iter().filter(|draw| **draw == token).count();
         let all = draws(PLAIN, &logits, 4000);
-        assert!((2200..2600).contains(&count(&all, 0)) && (1050..1350).contains(&count(&all, 1)) && (300..500).contains(&count(&all, 2)));
+        assert!(
+            (2200..2600).contains(&count(&all, 0))
+                && (1050..1350).contains(&count(&all, 1))
+                && (300..500).contains(&count(&all, 2))
+        );
         let nucleus = draws(Sampling { top_p: 0.85, ..PLAIN }, &logits, 4000);
         assert_eq!(count(&nucleus, 2), 0);
         assert!((1200..1470).contains(&count(&nucleus, 1)));

@@ -260,7 +260,13 @@ impl Answer<'_> {
         }
     }
 
-    async fn complete(&self, connection: &mut ServerConn<UnixStream>, content: &str, finish: Finish, usage: Usage) -> Result<(), Gone> {
+    async fn complete(
+        &self,
+        connection: &mut ServerConn<UnixStream>,
+        content: &str,
+        finish: Finish,
+        usage: Usage,
+    ) -> Result<(), Gone> {
         let body = self.envelope.completion(content, finish, usage);
         Ok(connection.respond(json(200), body.expose()).await?)
     }

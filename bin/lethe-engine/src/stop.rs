@@ -46,7 +46,11 @@ impl StopFilter {
 
 /// Bytes of the longest beginning of `stop`, not all of it, that `text` ends with.
 fn overlap(text: &str, stop: &str) -> usize {
-    (1..stop.len()).rev().filter(|length| stop.is_char_boundary(*length)).find(|length| text.ends_with(&stop[..*length])).unwrap_or(0)
+    (1..stop.len())
+        .rev()
+        .filter(|length| stop.is_char_boundary(*length))
+        .find(|length| text.ends_with(&stop[..*length]))
+        .unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -79,7 +83,11 @@ mod tests {
     fn the_earliest_stop_wins_and_near_misses_come_through() {
         assert_eq!(run(&["bc", "abcd"], "xabcd", 9), ("x".to_owned(), true));
         assert_eq!(run(&["aab"], "aaab!", 1), ("a".to_owned(), true));
-        assert_eq!(run(&["END"], "no EN", 1), ("no EN".to_owned(), false), "what was held back is shown when the answer ends by itself");
+        assert_eq!(
+            run(&["END"], "no EN", 1),
+            ("no EN".to_owned(), false),
+            "what was held back is shown when the answer ends by itself"
+        );
         assert_eq!(run(&[""], "all of it", 2), ("all of it".to_owned(), false));
     }
 }

@@ -36,7 +36,8 @@ impl Team {
     pub(crate) fn split(&self, out: &mut [f32], unit: usize, work: impl Fn(usize, &mut [f32]) + Send + Sync) {
         let units = (out.len() / unit).div_ceil(self.threads).max(1);
         match &self.pool {
-            Some(pool) => pool.install(|| out.par_chunks_mut(units * unit).enumerate().for_each(|(index, piece)| work(index * units, piece))),
+            Some(pool) => pool
+                .install(|| out.par_chunks_mut(units * unit).enumerate().for_each(|(index, piece)| work(index * units, piece))),
             None => work(0, out),
         }
     }

@@ -60,7 +60,8 @@ impl Template {
         environment.set_trim_blocks(true);
         environment.set_lstrip_blocks(true);
         let template = Self { environment, source: source.to_owned() };
-        let sample = template.parts(&[Role::System, Role::User, Role::Assistant, Role::User]).map_err(|_| ModelError::BadTemplate)?;
+        let sample =
+            template.parts(&[Role::System, Role::User, Role::Assistant, Role::User]).map_err(|_| ModelError::BadTemplate)?;
         let contents = sample.iter().filter_map(|part| match part {
             Part::Content(index) => Some(*index),
             Part::Markup(_) => None,
@@ -75,7 +76,11 @@ impl Template {
     ///
     /// # Errors
     /// [`Unrenderable`].
-    pub(crate) fn render<T>(&self, messages: &[(Role, &str)], take: impl FnOnce(&mut dyn Iterator<Item = Piece<'_>>) -> T) -> Result<T, Unrenderable> {
+    pub(crate) fn render<T>(
+        &self,
+        messages: &[(Role, &str)],
+        take: impl FnOnce(&mut dyn Iterator<Item = Piece<'_>>) -> T,
+    ) -> Result<T, Unrenderable> {
         let roles: Vec<Role> = messages.iter().map(|(role, _)| *role).collect();
         let parts = self.parts(&roles)?;
         let mut pieces = parts.iter().map(|part| match part {
@@ -100,7 +105,11 @@ impl Template {
             .split(MARK)
             .enumerate()
             .map(|(index, text)| {
-                if index.is_multiple_of(2) { Ok(Part::Markup(text.to_owned())) } else { text.parse().map(Part::Content).map_err(|_| Unrenderable) }
+                if index.is_multiple_of(2) {
+                    Ok(Part::Markup(text.to_owned()))
+                } else {
+                    text.parse().map(Part::Content).map_err(|_| Unrenderable)
+                }
             })
             .collect()
     }
@@ -108,6 +117,8 @@ impl Template {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
     use super::{Role, Template};
     use crate::gguf::ModelError;
     use crate::tokenizer::Piece;
@@ -132,19 +143,26 @@ mod tests {
     fn content_and_markup_stay_apart() {
         let template = Template::new(SOURCE).unwrap();
         assert_eq!(flat(&template, &[(Role::User, "hi")]), "S\n<user>[hi]\n<assistant>");
-        assert_eq!(flat(&template, &[(Role::System, "be brief"), (Role::User, "{{ 7 * 6 }}")]), "<system>[be brief]\n<user>[{{ 7 * 6 }}]\n<assistant>");
+        assert_eq!(
+            flat(&template, &[(Role::System, "be brief"), (Role::User, "{{ 7 * 6 }}")]),
+            "<system>[be brief]\n<user>[{{ 7 * 6 }}]\n<assistant>"
+        );
     }
 
     #[test]
     fn a_stand_in_in_content_is_only_text() {
         let template = Template::new(SOURCE).unwrap();
         let content = "\u{F0000}0\u{F0000}";
-        assert_eq!(flat(&template, &[(Role::User, "first"), (Role::User, content)]), format!("S\n<user>[first]\n<user>[{content}]\n<assistant>"));
+        assert_eq!(
+            flat(&template, &[(Role::User, "first"), (Role::User, content)]),
+            format!("S\n<user>[first]\n<user>[{content}]\n<assistant>")
+        );
     }
 
     #[test]
     fn templates_that_lose_or_repeat_messages_are_refused() {
-        for source in ["{{ messages[0].content }}", "{% for m in messages %}{{ m.content }}{{ m.content }}{% endfor %}", "{% for"] {
+        for source in ["{{ messages[0].content }}", "{% for m in messages %}{{ m.content }}{{ m.content }}{% endfor %}", "{% for"]
+        {
             assert_eq!(Template::new(source).err(), Some(ModelError::BadTemplate), "{source}");
         }
     }

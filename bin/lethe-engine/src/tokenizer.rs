@@ -66,8 +66,11 @@ impl Tokenizer {
                 texts.push(Box::default());
                 continue;
             }
-            let text: Box<[u8]> =
-                name.chars().map(|character| byte_of.get(&character).copied()).collect::<Option<_>>().ok_or(ModelError::BadVocabulary)?;
+            let text: Box<[u8]> = name
+                .chars()
+                .map(|character| byte_of.get(&character).copied())
+                .collect::<Option<_>>()
+                .ok_or(ModelError::BadVocabulary)?;
             if let [byte] = *text {
                 bytes[usize::from(byte)] = Some(id);
             }
@@ -156,7 +159,9 @@ impl Tokenizer {
         }
         while let Some(Reverse(Proposal { left, right, pair, merged, .. })) = heap.pop() {
             // The pair may have changed since it was proposed.
-            if symbols[left].after != right || symbols.get(right).map(|symbol| (symbols[left].token, symbol.token)) != Some((Some(pair.0), Some(pair.1))) {
+            if symbols[left].after != right
+                || symbols.get(right).map(|symbol| (symbols[left].token, symbol.token)) != Some((Some(pair.0), Some(pair.1)))
+            {
                 continue;
             }
             let after = symbols[right].after;

@@ -1,5 +1,5 @@
 //! The tokenizer against a reference, and control tokens in content.
-
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 #[expect(dead_code, reason = "this file needs only a part")]
 mod support;
@@ -11,7 +11,7 @@ use lethe_engine::{Piece, Tokenizer};
 const REFERENCE: &str = include_str!("reference-tokens.json");
 
 fn tokenizer() -> Tokenizer {
-    Tokenizer::load(&support::model_file()).expect("the test model's tokenizer")
+    Tokenizer::load(&support::model_file()).unwrap()
 }
 
 #[test]

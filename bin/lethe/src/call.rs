@@ -62,8 +62,12 @@ fn tls_config(place: &Place) -> Result<ClientConfig, Failure> {
     let path = place.console_ca();
     let mut roots = RootCertStore::empty();
     match CertificateDer::from_pem_file(&path) {
-        Ok(certificate) => roots.add(certificate).map_err(|_| Failure::usage(format!("{} is no authority's certificate", path.display())))?,
-        Err(_) if place.ca.is_some() => return Err(Failure::usage(format!("{} holds no certificate in PEM form", path.display()))),
+        Ok(certificate) => {
+            roots.add(certificate).map_err(|_| Failure::usage(format!("{} is no authority's certificate", path.display())))?
+        }
+        Err(_) if place.ca.is_some() => {
+            return Err(Failure::usage(format!("{} holds no certificate in PEM form", path.display())));
+        }
         Err(_) => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
     }
     client_config(roots)
@@ -91,7 +95,8 @@ where
     let body = Limited::new(response.into_body(), ANSWER_BYTES).collect().await;
     connection.abort();
     let body = body.map_err(|_| Failure::failed("the answer is cut or too long"))?.to_bytes();
-    let value: Value = serde_json::from_slice(&body).map_err(|_| Failure::failed("the answer is no JSON: is this a Lethe console?"))?;
+    let value: Value =
+        serde_json::from_slice(&body).map_err(|_| Failure::failed("the answer is no JSON: is this a Lethe console?"))?;
     if status.is_success() { Ok(value) } else { Err(refused(status, &value)) }
 }
 

@@ -1,6 +1,7 @@
 //! `lethe control`: the control process, as `lethe up` starts it.
 
 use std::{
+    cell::Cell,
     net::TcpListener,
     os::{fd::OwnedFd, unix::net::UnixListener},
     path::PathBuf,
@@ -31,8 +32,9 @@ pub(crate) fn run() -> Result<(), Failure> {
     let rights = give_up_rights(boot.message.user, boot.message.root.as_deref());
     crate::runtime()?.block_on(async {
         let (message, descriptors, channel) = boot.into_parts().map_err(|error| Failure::failed(error.to_string()))?;
+        let started = Cell::new(false);
         let result = match rights {
-            Ok(()) => serve(message, descriptors, &channel).await,
+            Ok(()) => serve(message, descriptors, &channel, &started).await,
             Err(error) => Err(format!("it could not give up its rights: {error}")),
         };
         match result {
@@ -40,21 +42,27 @@ pub(crate) fn run() -> Result<(), Failure> {
                 channel.drained().await;
                 Ok(())
             }
-            // The supervisor says it; what comes after its start is on standard error.
+            // The supervisor says why a start failed; what comes later is on standard error.
+            Err(reason) if started.get() => Err(Failure::failed(reason)),
             Err(reason) => {
                 channel.fail(&reason).await;
-                Err(Failure::failed(reason))
+                Err(Failure::quiet())
             }
         }
     })
 }
 
-async fn serve(boot: Boot, descriptors: Vec<OwnedFd>, channel: &ControlChannel) -> Result<(), String> {
-    let [link, console, operator] = <[OwnedFd; 3]>::try_from(descriptors).map_err(|_| "it was given other listeners than it needs")?;
-    let listeners =
-        Listeners { link: TcpListener::from(link), console: Some(TcpListener::from(console)), operator: UnixListener::from(operator) };
+async fn serve(boot: Boot, descriptors: Vec<OwnedFd>, channel: &ControlChannel, started: &Cell<bool>) -> Result<(), String> {
+    let [link, console, operator] =
+        <[OwnedFd; 3]>::try_from(descriptors).map_err(|_| "it was given other listeners than it needs")?;
+    let listeners = Listeners {
+        link: TcpListener::from(link),
+        console: Some(TcpListener::from(console)),
+        operator: UnixListener::from(operator),
+    };
     let (tell, told) = oneshot::channel();
     let ready = |answer| {
+        started.set(true);
         // Nobody listens any more when the end came first.
         let _ = tell.send(answer);
     };

@@ -25,11 +25,6 @@ impl Place {
         self.state.join(CONTROL_SOCKET)
     }
 
-    /// The supervisor's socket.
-    pub(crate) fn supervisor_socket(&self) -> PathBuf {
-        self.state.join(SUPERVISOR_SOCKET)
-    }
-
     /// The authority of the console's certificate.
     pub(crate) fn console_ca(&self) -> PathBuf {
         self.ca.clone().unwrap_or_else(|| self.state.join(CONSOLE_CA))

@@ -34,7 +34,8 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let mut table = table();
     loop {
         let answer = call(&args.place, Method::GET, &format!("/v1/records?after={after}&limit={PAGE}"), None).await?;
-        let page: Page = serde_json::from_value(answer).map_err(|_| Failure::failed("the records are of another version of Lethe"))?;
+        let page: Page =
+            serde_json::from_value(answer).map_err(|_| Failure::failed("the records are of another version of Lethe"))?;
         if page.records.is_empty() {
             break;
         }

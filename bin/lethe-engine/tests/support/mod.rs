@@ -1,4 +1,5 @@
 //! What the tests share: where the model is, and a plain HTTP/1.1 client.
+#![expect(clippy::expect_used, clippy::panic, reason = "a test's helpers fail the test")]
 
 use std::path::PathBuf;
 
@@ -82,5 +83,6 @@ fn unchunk(mut rest: &str) -> String {
 pub(crate) fn post(body: &Value) -> Vec<u8> {
     let body = body.to_string();
     let length = body.len();
-    format!("POST /v1/chat/completions HTTP/1.1\r\nhost: engine\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}").into_bytes()
+    format!("POST /v1/chat/completions HTTP/1.1\r\nhost: engine\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}")
+        .into_bytes()
 }

@@ -1,0 +1,270 @@
+//! The configuration as each part is given it.
+
+use std::{
+    num::NonZero,
+    path::{Path, PathBuf},
+};
+
+use lethe_config::{ClientTls, Config, Scheme, Store};
+use lethe_control::{
+    NODE_NAME,
+    start::{Address, ControlStart, DEFAULT_METADATA_DAYS, ModelSetup, ProviderSetup, RouteSetup},
+};
+use lethe_handover::{EngineBoot, GatewayBoot, GatewayLimits, Identity, NodeBoot, Role};
+use lethe_policy::{Credential, FieldRules, Provider, ProviderKind, Timeouts, UpstreamTls};
+use lethe_types::{Operation, SecretBytes};
+
+use super::{listen::Addresses, state::State};
+use crate::{control, failure::Failure};
+
+/// Id of the embedded engine among the providers.
+const ENGINE: &str = "embedded";
+/// Requests that wait for the engine; beyond it 503.
+const ENGINE_QUEUE: u16 = 32;
+const NODE_CONNECTIONS: u32 = 256;
+const MIB: u64 = 1024 * 1024;
+/// Request and answer bodies in memory at once, unless one request may be larger than a part of it.
+const CONTENT_BYTES: u64 = 512 * MIB;
+/// 64 bytes each: 6.4 MB.
+const PENDING_RECORDS: u32 = 100_000;
+
+/// The embedded engine as it is going to run.
+pub(crate) struct Engine {
+    /// The model file.
+    pub(crate) path: PathBuf,
+    /// The name that clients use.
+    pub(crate) id: String,
+    boot: EngineBoot,
+}
+
+impl Engine {
+    /// The engine's boot message.
+    pub(crate) fn boot(&self) -> EngineBoot {
+        self.boot.clone()
+    }
+}
+
+/// The engine's settings; `None` when it is off.
+pub(crate) fn engine(config: &Config, model: Option<(PathBuf, String)>) -> Result<Option<Engine>, Failure> {
+    let Some((path, id)) = model else { return Ok(None) };
+    if config.models.iter().any(|model| model.id == id) {
+        return Err(Failure::usage(format!(
+            "the embedded engine's model is called \"{id}\", and so is a [[model]]: give that one another id"
+        )));
+    }
+    if config.providers.iter().any(|provider| provider.id == ENGINE) {
+        return Err(Failure::usage(format!("\"{ENGINE}\" is the embedded engine's own id: give that [[provider]] another")));
+    }
+    let boot = EngineBoot {
+        model: id.clone(),
+        threads: config.engine.threads.unwrap_or_else(processors),
+        concurrent: config.engine.concurrent,
+        queue: ENGINE_QUEUE,
+    };
+    Ok(Some(Engine { path, id, boot }))
+}
+
+/// The id of a model file of the operator's own: its name in lower case, without the ending.
+pub(crate) fn model_id(path: &Path) -> Result<String, Failure> {
+    let id = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default().to_ascii_lowercase();
+    if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Failure::usage(format!(
+            "{}: clients name the model by this file's name, so it must have visible ASCII characters only",
+            path.display()
+        )));
+    }
+    Ok(id)
+}
+
+/// Control's boot message.
+pub(crate) fn control(
+    config: &Config,
+    state: &State,
+    engine: Option<&Engine>,
+    addresses: &Addresses,
+    user: Option<(u32, u32)>,
+) -> Result<control::Boot, Failure> {
+    let Store::Sqlite(store) = &config.control.store;
+    if store.is_absolute() && user.is_some() {
+        return Err(Failure::usage(
+            "started as root, control sees its own folder inside the state folder only: write store = \"sqlite:control.db\", and choose the \
+             state folder with --state",
+        ));
+    }
+    // Control's own folder becomes its root folder: whoever owns the folders above need not let control's user through.
+    let (root, folder) = if user.is_some() { (Some(state.control()), PathBuf::from("/")) } else { (None, state.control()) };
+    let mut providers: Vec<ProviderSetup> = config.providers.iter().map(hosted).collect();
+    let mut models: Vec<ModelSetup> = config.models.iter().map(|model| self::model(model, config, state)).collect();
+    if let Some(engine) = engine {
+        providers.push(embedded(addresses));
+        models.push(ModelSetup {
+            id: engine.id.clone(),
+            operations: vec![Operation::Chat],
+            routes: vec![RouteSetup { provider: ENGINE.to_owned(), model: engine.id.clone(), weight: 1 }],
+            created: state.made(),
+        });
+    }
+    let mut issue = vec![Role::Gateway];
+    if engine.is_some() {
+        issue.push(Role::Node);
+    }
+    let start = ControlStart {
+        database: folder.join(store),
+        state: folder,
+        link: Address { host: addresses.link.ip().to_string(), port: addresses.link.port() },
+        providers,
+        models,
+        issue,
+        first_key: true,
+        operator_uid: Some(rustix::process::getuid().as_raw()),
+        metadata_days: DEFAULT_METADATA_DAYS,
+        build: lethe_supervisor::BUILD,
+    };
+    Ok(control::Boot { start, user, root })
+}
+
+fn hosted(provider: &lethe_config::Provider) -> ProviderSetup {
+    let url = &provider.base_url;
+    let key = provider.api_key.as_ref().map(|key| SecretBytes::new(key.expose().to_vec()));
+    let as_gateways_get_it = Provider {
+        id: provider.id.clone(),
+        kind: ProviderKind::Hosted,
+        endpoint: 0,
+        host: url.host.clone(),
+        port: url.port,
+        base_path: url.path.clone(),
+        tls: match url.scheme {
+            Scheme::Http => UpstreamTls::Plain,
+            Scheme::Https => UpstreamTls::Public { extra_roots: provider.extra_roots.clone() },
+        },
+        credential: key.map_or(Credential::None, Credential::Bearer),
+        terms: provider.terms.as_ref().map(|terms| terms.terms.clone()),
+        rules: provider.rules.clone(),
+        timeouts: provider.timeouts,
+    };
+    ProviderSetup { provider: as_gateways_get_it, dial: None, allow_private: provider.allow_private_network }
+}
+
+/// The embedded engine is an ordinary node, known by its certificate; its name resolves nowhere.
+fn embedded(addresses: &Addresses) -> ProviderSetup {
+    let provider = Provider {
+        id: ENGINE.to_owned(),
+        kind: ProviderKind::Node,
+        endpoint: 0,
+        host: NODE_NAME.to_owned(),
+        port: addresses.node.port(),
+        base_path: "/v1".to_owned(),
+        tls: UpstreamTls::Link,
+        credential: Credential::None,
+        terms: None,
+        rules: FieldRules { stream_usage: true, ..FieldRules::default() },
+        timeouts: Timeouts::default(),
+    };
+    let dial = Address { host: addresses.node.ip().to_string(), port: addresses.node.port() };
+    ProviderSetup { provider, dial: Some(dial), allow_private: true }
+}
+
+fn model(model: &lethe_config::Model, config: &Config, state: &State) -> ModelSetup {
+    let route = |route: &lethe_config::Route| {
+        let provider = config.providers.get(route.provider)?.id.clone();
+        Some(RouteSetup { provider, model: route.model.clone(), weight: route.weight })
+    };
+    ModelSetup {
+        id: model.id.clone(),
+        operations: model.operations.clone(),
+        routes: model.routes.iter().filter_map(route).collect(),
+        created: state.made(),
+    }
+}
+
+/// The gateway's boot message.
+pub(crate) fn gateway(config: &Config, identity: Identity) -> GatewayBoot {
+    let gateway = &config.gateway;
+    let client_tls = match &gateway.tls {
+        ClientTls::Own { chain, key } => Some(lethe_handover::ClientTls { chain: chain.clone(), key: key.clone() }),
+        ClientTls::None | ClientTls::TerminatedByProxy { .. } => None,
+    };
+    let body = u64::from(gateway.max_body_mib) * MIB;
+    let limits = GatewayLimits {
+        workers: gateway.workers.unwrap_or_else(processors),
+        max_connections: gateway.max_connections,
+        max_chat_bytes: body,
+        max_embeddings_bytes: body,
+        max_content_bytes: CONTENT_BYTES.max(body * 4),
+        max_pending_records: PENDING_RECORDS,
+        max_stale_seconds: gateway.max_stale_seconds,
+        drain_seconds: gateway.drain_seconds,
+        head_seconds: 10,
+        body_idle_seconds: 30,
+        keep_alive_seconds: 75,
+    };
+    GatewayBoot { client_tls, identity, limits }
+}
+
+/// The node front's boot message.
+pub(crate) const fn node(identity: Identity) -> NodeBoot {
+    NodeBoot { identity, max_connections: NODE_CONNECTIONS }
+}
+
+fn processors() -> u16 {
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    u16::try_from(processors).unwrap_or(u16::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use std::{ffi::OsString, net::SocketAddr, path::Path};
+
+    use lethe_handover::Role;
+    use lethe_policy::{Credential, ProviderKind, UpstreamTls};
+
+    use super::{Addresses, ENGINE, State, control, engine, model_id};
+
+    fn addresses() -> Addresses {
+        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        Addresses { client: at(1), probes: at(2), link: at(3), console: at(4), node: at(5) }
+    }
+
+    #[test]
+    fn the_sample_configuration_becomes_a_catalogue() {
+        let environment = |_: &str| Some(OsString::from("sk-test"));
+        let text = include_str!("../../../../docs/config/full.toml");
+        let config = lethe_config::parse(text, Path::new("full.toml"), &environment).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::open(folder.path(), None).unwrap();
+        let engine = engine(&config, Some(("model.gguf".into(), "tiny".into()))).unwrap();
+        let boot = control(&config, &state, engine.as_ref(), &addresses(), None).unwrap();
+        let start = boot.start;
+        assert_eq!(start.database, state.control().join("control.db"));
+        assert_eq!(start.issue, [Role::Gateway, Role::Node]);
+        let providers: Vec<&str> = start.providers.iter().map(|setup| setup.provider.id.as_str()).collect();
+        assert_eq!(providers, ["openai", "in-house", ENGINE]);
+        let (openai, in_house, node) = (&start.providers[0], &start.providers[1], &start.providers[2]);
+        assert!(matches!(&openai.provider.credential, Credential::Bearer(key) if key.expose() == b"sk-test"));
+        assert!(!openai.allow_private && matches!(openai.provider.tls, UpstreamTls::Public { .. }));
+        assert!(in_house.allow_private && in_house.provider.tls == UpstreamTls::Plain);
+        assert_eq!((node.provider.kind, node.dial.as_ref().unwrap().port), (ProviderKind::Node, 5));
+        let models: Vec<(&str, usize)> = start.models.iter().map(|model| (model.id.as_str(), model.routes.len())).collect();
+        assert_eq!(models, [("gpt-5-mini", 1), ("text-embedding-3-small", 2), ("tiny", 1)]);
+    }
+
+    #[test]
+    fn as_root_control_sees_its_own_folder_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::open(folder.path(), None).unwrap();
+        let boot = control(&lethe_config::Config::default(), &state, None, &addresses(), Some((1, 1))).unwrap();
+        assert_eq!((boot.root.unwrap(), boot.start.database), (state.control(), "/control.db".into()));
+        let mut config = lethe_config::Config::default();
+        config.control.store = lethe_config::Store::Sqlite("/var/x.db".into());
+        assert!(control(&config, &state, None, &addresses(), Some((1, 1))).is_err());
+        assert!(control(&config, &state, None, &addresses(), None).is_ok());
+    }
+
+    #[test]
+    fn models_are_called_by_their_files() {
+        assert_eq!(model_id(Path::new("/m/Tiny-1B.Q4.gguf")).unwrap(), "tiny-1b.q4");
+        assert!(model_id(Path::new("/m/my model.gguf")).is_err());
+    }
+}
