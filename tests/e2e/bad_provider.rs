@@ -20,6 +20,8 @@ fn answers_that_are_none_become_errors() {
         ("hang", 504, "provider_timeout"),
     ] {
         for more in ["", r#","stream":true"#] {
+            // A whole answer to one who asked for a stream is none at all.
+            let code = if model == "cut-body" && !more.is_empty() { "provider_malformed" } else { code };
             let answer = client.post(CHAT, &chat(model, more));
             assert_eq!((answer.status, answer.code().as_str()), (status, code), "{model}{more}: {}", answer.text());
             assert!(!answer.headers.contains_key("set-cookie"), "{model}: response headers are allow-listed");

@@ -2,9 +2,23 @@
 
 use crate::{CHAT, Pair, chat};
 
-/// The policy's facts (2.1), and the units' class, kind and quality.
-const FACTS: [&str; 12] = [
-    "account", "at", "first_byte_ms", "input_units", "kind", "operation", "output_units", "quality", "route", "status", "total_ms", "unit_class",
+/// The policy's facts (2.1): the endpoint is operation and route (with the names that the catalogue has for it); the units come with their
+/// class, kind and quality.
+const FACTS: [&str; 14] = [
+    "account",
+    "at_ms",
+    "first_byte_ms",
+    "input_units",
+    "kind",
+    "model",
+    "operation",
+    "output_units",
+    "provider",
+    "quality",
+    "route",
+    "status",
+    "total_ms",
+    "unit_class",
 ];
 
 #[test]

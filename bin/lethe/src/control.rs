@@ -9,7 +9,7 @@ use std::{
 };
 
 use lethe_control::{Listeners, start::ControlStart};
-use lethe_supervisor::{ControlBoot, ControlChannel, give_up_rights};
+use lethe_supervisor::{ChannelError, ControlBoot, ControlChannel, give_up_rights};
 use lethe_types::SystemClock;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
@@ -28,7 +28,11 @@ pub(crate) struct Boot {
 }
 
 pub(crate) fn run() -> Result<(), Failure> {
-    let boot = ControlBoot::<Boot>::receive().map_err(|_| Failure::usage("control is started by `lethe up` only"))?;
+    let boot = ControlBoot::<Boot>::receive().map_err(|error| match error {
+        // The supervisor went away before it had said anything: it was stopped, and knows.
+        ChannelError::Closed => Failure::quiet(),
+        _ => Failure::usage("control is started by `lethe up` only"),
+    })?;
     let rights = give_up_rights(boot.message.user, boot.message.root.as_deref());
     crate::runtime()?.block_on(async {
         let (message, descriptors, channel) = boot.into_parts().map_err(|error| Failure::failed(error.to_string()))?;

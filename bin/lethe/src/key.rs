@@ -68,7 +68,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
             if json {
                 keys.iter().for_each(|key| say::line(&key.to_string()));
             } else {
-                say::line(&table(&keys));
+                say::table(&table(&keys));
             }
         }
         Command::Revoke { place, id, json } => {
@@ -93,14 +93,14 @@ pub(crate) fn in_force(key: &Value) -> Option<u64> {
     if key.get("revoked_ms").is_none_or(Value::is_null) { key.get("id")?.as_u64() } else { None }
 }
 
-fn table(keys: &[Value]) -> String {
+fn table(keys: &[Value]) -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
     table.load_preset(comfy_table::presets::NOTHING).set_header(["ID", "NAME", "ACCOUNT", "CREATED (UTC)", "REVOKED (UTC)"]);
     for key in keys {
         let at = |name: &str| key.get(name).and_then(Value::as_i64).map_or_else(|| "-".to_owned(), time);
         table.add_row([text(key, "id"), text(key, "name"), text(key, "account"), at("created_ms"), at("revoked_ms")]);
     }
-    table.to_string()
+    table
 }
 
 fn text(value: &Value, name: &str) -> String {
@@ -126,7 +126,8 @@ mod tests {
 
     #[test]
     fn a_listed_key_has_a_line() {
-        let table = table(&[json!({ "id": 3, "name": "ci", "account": "acct_1", "created_ms": 0, "revoked_ms": null })]);
+        let table =
+            table(&[json!({ "id": 3, "name": "ci", "account": "acct_1", "created_ms": 0, "revoked_ms": null })]).to_string();
         assert_eq!(table.lines().count(), 2);
         assert!(table.contains("1970-01-01T00:00:00.000Z"));
     }

@@ -1,6 +1,6 @@
 //! `lethe posture`: what stands around each running part, and who says so.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use lethe_handover::{Outcome, Posture, Role, Wall};
 use lethe_supervisor::{KernelView, PartReport, Report, ReportRequest, of_process};
@@ -89,7 +89,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         let text = serde_json::to_string(&summary).map_err(|_| Failure::failed("the posture cannot be written as JSON"))?;
         say::line(&text);
     } else {
-        say::line(&table(&summary));
+        say::table(&table(&summary));
     }
     if summary.good { Ok(()) } else { Err(Failure::failed("a wall is missing, or a way out is open")) }
 }
@@ -174,8 +174,6 @@ fn from_process(posture: &Posture) -> Vec<Claim> {
         open => format!("open: {}", open.join(", ")),
     };
     let abi = posture.landlock_abi.map_or_else(String::new, |abi| format!(" (Landlock ABI {abi})"));
-    let descriptors: Vec<String> =
-        posture.descriptors.iter().map(|descriptor| format!("{}={}", descriptor.fd, descriptor.kind)).collect();
     let file = posture
         .descriptors
         .iter()
@@ -183,7 +181,7 @@ fn from_process(posture: &Posture) -> Vec<Claim> {
     let mut claims = vec![
         claim("two walls", Some(posture.walls.len() >= 2), format!("{}{abi}", walls.join(" + "))),
         claim("every way out refused", Some(!posture.attempts.is_empty() && open.is_empty()), attempts),
-        claim("no file open", Some(!file), descriptors.join(" ")),
+        claim("no file open", Some(!file), kinds(posture)),
         claim("own user", None, posture.own_user.to_string()),
         claim("keys in secret memory", None, if posture.secret_memory { "memfd_secret" } else { "locked pages" }.to_owned()),
         claim("memory never swapped", None, if posture.memory_locked { "locked" } else { "no swap on this machine" }.to_owned()),
@@ -195,6 +193,15 @@ fn from_process(posture: &Posture) -> Vec<Claim> {
     claims
 }
 
+/// The descriptor table in short: how many of each kind. The whole of it is in the JSON.
+fn kinds(posture: &Posture) -> String {
+    let mut kinds = BTreeMap::new();
+    for descriptor in &posture.descriptors {
+        *kinds.entry(descriptor.kind.as_str()).or_insert(0) += 1;
+    }
+    kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect::<Vec<_>>().join(", ")
+}
+
 const fn wall(wall: Wall) -> &'static str {
     match wall {
         Wall::EmptyRoot => "empty root",
@@ -203,7 +210,7 @@ const fn wall(wall: Wall) -> &'static str {
     }
 }
 
-fn table(summary: &Summary) -> String {
+fn table(summary: &Summary) -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
     table.load_preset(comfy_table::presets::NOTHING).set_header(["PART", "CLAIM", "HOLDS", "SAID BY", "VALUE"]);
     for part in &summary.parts {
@@ -217,7 +224,7 @@ fn table(summary: &Summary) -> String {
             table.add_row([name.as_str(), claim.claim, holds, claim.kind.name(), claim.value.as_str()]);
         }
     }
-    table.to_string()
+    table
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ Examples:
 pub(crate) struct Args {
     #[command(flatten)]
     place: Place,
-    /// One JSON object per line, with every field that is held
+    /// One JSON object per line, with every fact that is held
     #[arg(long)]
     json: bool,
 }
@@ -41,7 +41,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         }
         for record in &page.records {
             if args.json {
-                say::line(&record.to_string());
+                say::line(&without_number(record).to_string());
             } else {
                 table.add_row(row(record));
             }
@@ -52,9 +52,18 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         after = page.next;
     }
     if !args.json {
-        say::line(&if table.is_empty() { "nothing is held".to_owned() } else { table.to_string() });
+        if table.is_empty() { say::line("nothing is held") } else { say::table(&table) }
     }
     Ok(())
+}
+
+/// A record without its number in the database, which is for paging and no fact of the policy.
+fn without_number(record: &Value) -> Value {
+    let mut record = record.clone();
+    if let Some(members) = record.as_object_mut() {
+        members.remove("id");
+    }
+    record
 }
 
 fn table() -> comfy_table::Table {

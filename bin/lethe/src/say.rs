@@ -8,6 +8,11 @@ pub(crate) fn line(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
+/// A table, without the blanks that fill its last column.
+pub(crate) fn table(table: &comfy_table::Table) {
+    table.lines().for_each(|text| line(text.trim_end()));
+}
+
 /// What went wrong.
 pub(crate) fn complain(text: &str) {
     eprintln!("{text}");

@@ -23,9 +23,14 @@ pub(crate) fn all(files: &[Spanned<FileModel>], providers: &[Named], check: &mut
         let id = file.id.get_ref();
         if id.contains('*') {
             check.problem(file.id.span(), "wildcards are not in this version: write one [[model]] for each model");
-        } else if id.is_empty() || id.len() > 256 || !id.bytes().all(|byte| byte.is_ascii_graphic()) {
-            check
-                .problem(file.id.span(), "a model's id is 1 to 256 visible characters without spaces: write id = \"gpt-5-mini\"");
+        } else if id.is_empty()
+            || id.len() > 256
+            || !id.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'`\\$".contains(&byte))
+        {
+            check.problem(
+                file.id.span(),
+                "a model's id is 1 to 256 visible characters without spaces, quotes, \\ or $: write id = \"gpt-5-mini\"",
+            );
         } else if ids.contains(&id.as_str()) {
             check.problem(
                 file.id.span(),

@@ -86,8 +86,8 @@ impl GatewayStart {
             };
             Some((client_tls, SealedIdentity::seal(boot.identity, arena)?, boot.limits))
         })?;
-        let Confined { prepared: (client_tls, identity, limits), arena, descriptors, channel, progress, watch } = confined;
-        let [client_listener, probe_listener, dialer] = <[OwnedFd; 3]>::try_from(descriptors).map_err(|_| Stage::Role)?;
+        let Confined { prepared: (client_tls, identity, limits), arena, descriptors, channel, mut progress, watch } = confined;
+        let [client_listener, probe_listener, dialer] = exactly(descriptors, &mut progress)?;
         Ok(Self { client_tls, identity, limits, client_listener, probe_listener, dialer, arena, channel, progress, watch })
     }
 }
@@ -120,8 +120,8 @@ impl NodeStart {
             let ToChild::Node(boot, _) = message else { return None };
             Some((SealedIdentity::seal(boot.identity, arena)?, boot.max_connections))
         })?;
-        let Confined { prepared: (identity, max_connections), descriptors, channel, progress, watch, .. } = confined;
-        let [listener, acceptor] = <[OwnedFd; 2]>::try_from(descriptors).map_err(|_| Stage::Role)?;
+        let Confined { prepared: (identity, max_connections), descriptors, channel, mut progress, watch, .. } = confined;
+        let [listener, acceptor] = exactly(descriptors, &mut progress)?;
         Ok(Self { identity, max_connections, listener, acceptor, channel, progress, watch })
     }
 }
@@ -147,8 +147,16 @@ impl DialerStart {
             let ToChild::Dialer(boot, _) = message else { return None };
             Some((boot.verify_key, boot.endpoints, Names::from_system()))
         })?;
-        let Confined { prepared: (verify_key, endpoints, names), descriptors, channel, progress, watch, .. } = confined;
-        let [gateway] = <[OwnedFd; 1]>::try_from(descriptors).map_err(|_| Stage::Role)?;
+        let Confined { prepared: (verify_key, endpoints, names), descriptors, channel, mut progress, watch, .. } = confined;
+        let [gateway] = exactly(descriptors, &mut progress)?;
         Ok(Self { verify_key, endpoints, names, gateway, channel, progress, watch })
     }
+}
+
+/// The descriptors of a role, which must be as many as its boot message documents.
+fn exactly<const N: usize>(descriptors: Vec<OwnedFd>, progress: &mut Progress) -> Result<[OwnedFd; N], Stage> {
+    descriptors.try_into().map_err(|_| {
+        progress.begin(Stage::Role);
+        Stage::Role
+    })
 }

@@ -60,7 +60,7 @@ pub(crate) async fn accept(
     }
 }
 
-/// Runs one worker on this thread until its sender is gone and its connections have ended.
+/// Runs one worker on this thread for as long as the process lives.
 pub(crate) fn work(mut arrivals: mpsc::UnboundedReceiver<Accepted>, shared: Arc<Shared>, tls: Option<Arc<ServerConfig>>) {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build() else { return };
     let local = LocalSet::new();
@@ -83,5 +83,7 @@ pub(crate) fn work(mut arrivals: mpsc::UnboundedReceiver<Accepted>, shared: Arc<
                 drop(permit);
             });
         }
+        // No more arrivals: what is open goes on until the process ends, which the drain decides.
+        std::future::pending::<()>().await;
     }));
 }

@@ -87,7 +87,7 @@ async fn serve(start: GatewayStart) -> Result<(), Stage> {
     supervised::until_drain(&channel, &posture, &dialer).await;
 
     let _ = drain.send(true);
-    // With the acceptor the workers' senders go: each worker ends with its last connection, or at the limit.
+    // Every permit back is every connection ended.
     drop(accepting.await);
     let open = Semaphore::acquire_many(&room, limits.max_connections);
     drop(timeout(Duration::from_secs(limits.drain_seconds.into()), open).await);

@@ -20,6 +20,7 @@ pub use control_side::{ControlBoot, ControlChannel, give_up_rights};
 pub use inherited::shed_inherited_descriptors;
 pub use launch::{Control, Launcher, beside, packet_pair};
 pub use lethe_confine::{
+    channel::ChannelError,
     panic::BUILD,
     posture::{KernelView, of_process},
 };
@@ -27,7 +28,7 @@ pub use part::{Part, PartEvent};
 pub use report::{PartReport, Report, ReportRequest};
 pub use slots::SlotError;
 pub use start::{Failure, StartError};
-pub use supervise::{DrainLimits, End, Notice, supervise};
+pub use supervise::{DrainLimits, End, Notice, Signals, supervise};
 pub use users::{FIRST_ROLE_ID, RoleUsers, UserError};
 
 /// Lets children have `wanted` descriptors, as far as the hard limit goes (getrlimit(2)). Children inherit it.

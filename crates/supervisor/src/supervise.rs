@@ -53,17 +53,14 @@ pub enum Notice {
 
 /// Runs until something ends it: a signal, a death, swap, or `asked`. Every part is gone when it returns. `reports` is
 /// `DIR/supervisor.sock`.
-///
-/// # Errors
-/// Signals cannot be listened for; the parts end with this process then (their channels close).
 pub async fn supervise(
     parts: Vec<Part>,
     reports: UnixListener,
     limits: DrainLimits,
+    mut signals: Signals,
     asked: impl Future<Output = ()>,
     tell: impl Fn(Notice),
-) -> std::io::Result<End> {
-    let mut signals = Signals::new()?;
+) -> End {
     let watch_swap = parts.iter().filter_map(Part::posture).any(|posture| !posture.memory_locked && !posture.unconfined);
     let (mut handles, mut events) = gather(parts);
     handles.sort_by_key(|handle| ORDER.iter().position(|role| *role == handle.role));
@@ -111,9 +108,9 @@ pub async fn supervise(
         for handle in &mut handles {
             handle.ended().await;
         }
-        return Ok(End::Killed);
+        return End::Killed;
     }
-    Ok(end)
+    end
 }
 
 /// One after the other: a part that is draining may still need those that come later.
@@ -147,15 +144,20 @@ fn gather(parts: Vec<Part>) -> (Vec<Handle>, mpsc::UnboundedReceiver<PartEvent>)
     (handles.collect(), events)
 }
 
-/// The signals that ask for the end.
-struct Signals {
+/// The signals that ask for the end: SIGTERM, SIGINT, SIGHUP. From the first of these on, they no longer end this process by
+/// themselves.
+pub struct Signals {
     hangup: Signal,
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Signals {
-    fn new() -> std::io::Result<Self> {
+    /// Begins to listen; within a tokio runtime.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn new() -> std::io::Result<Self> {
         Ok(Self {
             hangup: signal(SignalKind::hangup())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -163,7 +165,8 @@ impl Signals {
         })
     }
 
-    async fn any(&mut self) {
+    /// Waits for one of them.
+    pub async fn any(&mut self) {
         tokio::select! {
             _ = self.hangup.recv() => {},
             _ = self.interrupt.recv() => {},

@@ -10,7 +10,7 @@ use std::{
 };
 
 use lethe_handover::{BootOptions, Identity, NodeBoot, Role, SecretBytes, Stage, ToChild};
-use lethe_supervisor::{DrainLimits, End, Failure, Launcher, Notice, Part, Report, StartError, supervise};
+use lethe_supervisor::{DrainLimits, End, Failure, Launcher, Notice, Part, Report, Signals, StartError, supervise};
 use rustix::process::{Pid, Signal, getpid, kill_process, test_kill_process};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
@@ -138,11 +138,12 @@ async fn a_request_to_end_drains(launcher: &mut Launcher, folder: &Path) {
         let told = Arc::clone(&told);
         move |notice: Notice| told.lock().unwrap().push(format!("{notice:?}"))
     };
-    let running = tokio::spawn(supervise(vec![control, part], listener, PATIENT, std::future::pending(), tell));
-    // An answer shows that the supervisor is up and its signal handlers are in place.
+    let running =
+        tokio::spawn(supervise(vec![control, part], listener, PATIENT, Signals::new().unwrap(), std::future::pending(), tell));
+    // An answer shows that the parts are being watched.
     ask(&path, "{}").await;
     kill_process(getpid(), Signal::TERM).unwrap();
-    assert!(matches!(running.await.unwrap().unwrap(), End::Asked));
+    assert!(matches!(running.await.unwrap(), End::Asked));
     assert_eq!(*told.lock().unwrap(), ["Draining"]);
     assert!(!pids.into_iter().any(alive));
 }
@@ -156,10 +157,10 @@ async fn a_part_that_does_not_drain_is_killed(launcher: &mut Launcher, folder: &
         let told = Arc::clone(&told);
         move |notice: Notice| told.lock().unwrap().push(format!("{notice:?}"))
     };
-    let running = tokio::spawn(supervise(vec![part], listener, HASTY, std::future::pending(), tell));
+    let running = tokio::spawn(supervise(vec![part], listener, HASTY, Signals::new().unwrap(), std::future::pending(), tell));
     ask(&path, "{}").await;
     kill_process(getpid(), Signal::INT).unwrap();
-    assert!(matches!(running.await.unwrap().unwrap(), End::Asked));
+    assert!(matches!(running.await.unwrap(), End::Asked));
     assert_eq!(*told.lock().unwrap(), ["Draining", "Late(Node)"]);
     assert!(!alive(pid));
 }
@@ -175,12 +176,12 @@ async fn a_second_request_kills(launcher: &mut Launcher, folder: &Path) {
             draining.send(()).unwrap();
         }
     };
-    let running = tokio::spawn(supervise(vec![part], listener, PATIENT, std::future::pending(), tell));
+    let running = tokio::spawn(supervise(vec![part], listener, PATIENT, Signals::new().unwrap(), std::future::pending(), tell));
     ask(&path, "{}").await;
     kill_process(getpid(), Signal::INT).unwrap();
     seen.await.unwrap();
     kill_process(getpid(), Signal::INT).unwrap();
-    assert!(matches!(running.await.unwrap().unwrap(), End::Killed));
+    assert!(matches!(running.await.unwrap(), End::Killed));
     assert!(!alive(pid));
 }
 
@@ -194,10 +195,11 @@ async fn a_death_ends_the_others(launcher: &mut Launcher, folder: &Path) {
         let told = Arc::clone(&told);
         move |notice: Notice| told.lock().unwrap().push(format!("{notice:?}"))
     };
-    let running = tokio::spawn(supervise(vec![part, control], listener, PATIENT, std::future::pending(), tell));
+    let running =
+        tokio::spawn(supervise(vec![part, control], listener, PATIENT, Signals::new().unwrap(), std::future::pending(), tell));
     // The question makes the child end in the middle of it.
     let asked = tokio::spawn(async move { ask(&path, "{\"probe\":true}").await });
-    let end = running.await.unwrap().unwrap();
+    let end = running.await.unwrap();
     let End::Died(Role::Node, status) = end else { panic!("{end:?}") };
     assert_eq!(status.signal(), Some(Signal::ABORT.as_raw()));
     assert!(told.lock().unwrap()[0].starts_with("Panicked(Node"), "{told:?}");
@@ -209,7 +211,8 @@ async fn reports_are_served_and_probes_are_fresh(launcher: &mut Launcher, folder
     let part = start(launcher, behaviour::SERVES).await.unwrap();
     let control = launcher.control::<_, String>(&own_path(), &"hello", &[]).await.unwrap().part;
     let (path, listener) = socket(folder, "report.sock");
-    let running = tokio::spawn(supervise(vec![part, control], listener, PATIENT, std::future::pending(), |_| {}));
+    let running =
+        tokio::spawn(supervise(vec![part, control], listener, PATIENT, Signals::new().unwrap(), std::future::pending(), |_| {}));
     let first = ask(&path, "{}").await;
     assert_eq!(first.parts.len(), 2);
     assert_eq!(first.parts[0].role, Role::Node);
@@ -218,7 +221,7 @@ async fn reports_are_served_and_probes_are_fresh(launcher: &mut Launcher, folder
     let probed = ask(&path, "{\"probe\":true}").await;
     assert_eq!(probed.parts[0].posture.as_ref().unwrap().attempts.len(), 2, "the child adds one attempt for each self-test");
     kill_process(getpid(), Signal::HUP).unwrap();
-    assert!(matches!(running.await.unwrap().unwrap(), End::Asked));
+    assert!(matches!(running.await.unwrap(), End::Asked));
 }
 
 async fn a_step_that_takes_too_long_is_named(launcher: Launcher) {

@@ -140,12 +140,14 @@ impl Client {
         let end = self.until(b"\r\n\r\n")?;
         let head = String::from_utf8(self.buffer.drain(..end).collect()).expect("a head");
         let mut lines = head.lines();
-        let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
+        let status: u16 = lines.next()?.split(' ').nth(1)?.parse().ok()?;
         let headers: HashMap<_, _> = lines
             .filter_map(|line| line.split_once(':'))
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .collect();
-        let (body, complete) = if headers.get("transfer-encoding").is_some_and(|coding| coding == "chunked") {
+        let (body, complete) = if (100..200).contains(&status) {
+            (Vec::new(), true)
+        } else if headers.get("transfer-encoding").is_some_and(|coding| coding == "chunked") {
             self.chunks()
         } else if let Some(length) = headers.get("content-length") {
             let length = length.parse().expect("a length");

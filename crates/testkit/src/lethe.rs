@@ -17,7 +17,7 @@ use crate::client::Client;
 use crate::pki::Pki;
 use crate::provider::{MODELS, Provider};
 
-/// For a start: candle loads a model, a debug machine is slow.
+/// For a start on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// For a drain.
 const STOP_LIMIT: Duration = Duration::from_secs(45);
@@ -102,7 +102,8 @@ impl Setup {
             arguments.extend(["--config".to_owned(), path.display().to_string()]);
         } else {
             let model = std::env::var("LETHE_TEST_MODEL").ok().map_or_else(default_model, PathBuf::from);
-            let shown = folder.join("model.gguf");
+            // Clients name a model of the operator's own by its file's name.
+            let shown = folder.join("smollm2-135m-instruct.gguf");
             fs::copy(&model, &shown).unwrap_or_else(|_| panic!("the model is missing: {} (run `lethe model fetch`)", model.display()));
             arguments.extend(["--api".to_owned(), "127.0.0.1:0".into(), "--model".into(), shown.display().to_string()]);
         }

@@ -94,7 +94,8 @@ impl Announcement {
             }
         };
         if let Some(model) = &self.model {
-            let body = serde_json::json!({ "model": model, "messages": [{ "role": "user", "content": "Say hello." }] });
+            // The model's id has no quotes and no blanks: it is either ours, or the configuration has checked it.
+            let body = format!("{{\"model\": \"{model}\", \"messages\": [{{\"role\": \"user\", \"content\": \"Say hello.\"}}]}}");
             text.push_str(&format!(
                 "\ncurl {api}/v1/chat/completions -H \"Authorization: Bearer {key}\" -H \"Content-Type: application/json\" -d '{body}'\n"
             ));

@@ -11,7 +11,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use lethe_config::{ClientTls, Config};
 use lethe_handover::{BootOptions, Role};
-use lethe_supervisor::{DrainLimits, End, Launcher, Notice, RoleUsers, supervise};
+use lethe_supervisor::{DrainLimits, End, Launcher, Notice, RoleUsers, Signals, supervise};
 use tokio::sync::oneshot;
 
 use crate::{config::notices, failure::Failure, model, say};
@@ -124,10 +124,15 @@ async fn serve(
     executables: &Executables,
     mut launcher: Launcher,
 ) -> Result<(), Failure> {
+    let mut signals = Signals::new().map_err(|error| Failure::failed(format!("signals cannot be listened for: {error}")))?;
     let previous = Ready::load(state.path());
     // Whoever waits for this file must not take the last run's for this one's.
     previous.without_process().save(state.path())?;
-    let engine = setup::engine(&config, engine_model(args, &config).await?)?;
+    let model = tokio::select! {
+        model = engine_model(args, &config) => model?,
+        () = signals.any() => return Ok(()),
+    };
+    let engine = setup::engine(&config, model)?;
     // A client and its provider's connection, for each request; and some for everything else.
     lethe_supervisor::raise_descriptor_limit(u64::from(config.gateway.max_connections) * 2 + 1024)
         .map_err(|error| Failure::failed(format!("the limit of open descriptors cannot be raised: {error}")))?;
@@ -140,7 +145,15 @@ async fn serve(
 
     let reports = listeners.reports()?;
     let plan = parts::Plan { config: &config, state, executables, engine: engine.as_ref(), addresses: &addresses };
-    let started = parts::start(&mut launcher, plan, listeners, &options).await?;
+    let started = tokio::select! {
+        started = parts::start(&mut launcher, plan, listeners, &options) => started,
+        // Parts end with their channels, which end with this process. None has served anybody yet.
+        () = signals.any() => {
+            state.remove_sockets();
+            return Ok(());
+        }
+    };
+    let started = started.inspect_err(|_| state.remove_sockets())?;
     state.write_console_ca(&started.authority)?;
     let ready = announce::Announcement {
         addresses,
@@ -168,12 +181,12 @@ async fn serve(
         }
         announced
     };
-    let running = supervise(started.parts, reports, limits, asked, tell);
+    let running = supervise(started.parts, reports, limits, signals, asked, tell);
     let (end, announced) = both(running, announcing).await;
     let kept = Ready::load(state.path()).without_process().save(state.path());
     state.remove_sockets();
     announced.unwrap_or(Ok(()))?;
-    outcome(end.map_err(|error| Failure::failed(format!("signals cannot be listened for: {error}")))?)?;
+    outcome(end)?;
     kept
 }
 

@@ -67,9 +67,9 @@ pub(crate) fn engine(config: &Config, model: Option<(PathBuf, String)>) -> Resul
 /// The id of a model file of the operator's own: its name in lower case, without the ending.
 pub(crate) fn model_id(path: &Path) -> Result<String, Failure> {
     let id = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default().to_ascii_lowercase();
-    if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
         return Err(Failure::usage(format!(
-            "{}: clients name the model by this file's name, so it must have visible ASCII characters only",
+            "{}: clients name the model by this file's name, so it may have letters, digits, '-', '_' and '.' only",
             path.display()
         )));
     }

@@ -7,6 +7,7 @@
 #![expect(unreachable_pub, reason = "a module of each test crate")]
 
 use std::{
+    ffi::CString,
     io::Read,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
 };
@@ -49,8 +50,8 @@ impl Who {
                 assert_eq!(libc::setgroups(0, std::ptr::null()), 0);
                 assert_eq!(libc::setresgid(ORDINARY, ORDINARY, ORDINARY), 0);
                 assert_eq!(libc::setresuid(ORDINARY, ORDINARY, ORDINARY), 0);
-                // A change of user clears this; a process that such a user started has it (prctl(2)).
-                assert_eq!(libc::prctl(libc::PR_SET_DUMPABLE, 1), 0);
+                // A change of user clears this; a process that such a user started has it, and so has one after exec (prctl(2)).
+                libc::prctl(libc::PR_SET_DUMPABLE, 1);
             }
         }
     }
@@ -85,6 +86,20 @@ impl Drop for Child {
     }
 }
 
+/// Replaces a forked child by `path`, run by `who`, with these arguments and environment.
+///
+/// The file is opened before the child becomes another user, who may have no way into the folder that it was built in.
+pub fn exec(who: Who, path: &str, arguments: &[&str], environment: &[&str]) -> i32 {
+    let texts = |texts: &[&str]| texts.iter().map(|text| CString::new(*text).unwrap()).collect::<Vec<_>>();
+    let pointers = |texts: &[CString]| texts.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect::<Vec<_>>();
+    let (arguments, environment) = (texts(arguments), texts(environment));
+    let file = std::fs::File::open(path).unwrap();
+    who.become_it();
+    // SAFETY: null-terminated arrays of terminated strings that outlive the call.
+    unsafe { libc::fexecve(file.as_raw_fd(), pointers(&arguments).as_ptr(), pointers(&environment).as_ptr()) };
+    70
+}
+
 /// Runs `body` in a forked child, which ends with its answer as exit code; a panic is 101.
 pub fn fork(body: impl FnOnce() -> i32) -> Child {
     // SAFETY: the child runs ordinary Rust code on its copy of the heap. glibc makes its allocator usable after a fork from
@@ -92,6 +107,9 @@ pub fn fork(body: impl FnOnce() -> i32) -> Child {
     let pid = unsafe { libc::fork() };
     assert!(pid >= 0, "fork");
     if pid == 0 {
+        // A child that hangs ends, and fails its test.
+        // SAFETY: the default action of SIGALRM is to end the process.
+        unsafe { libc::alarm(60) };
         let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).unwrap_or(101);
         // SAFETY: ends the child without the test runner's exit handlers.
         unsafe { libc::_exit(code) };
