@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -47,10 +47,7 @@ impl Lethe {
     }
 
     fn start(folder: tempfile::TempDir, config: &str) -> Result<Self, Problem> {
-        let executable = beside("lethe")?;
-        for part in ["lethe-dataplane", "lethe-engine"] {
-            beside(part)?;
-        }
+        let executable = install(&folder.path().join("bin"))?;
         let path = folder.path().join("lethe.toml");
         fs::write(&path, config).doing("write Lethe's configuration")?;
         let state = folder.path().join("state");
@@ -62,9 +59,10 @@ impl Lethe {
         let mut running = Running::start(command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out)).doing("start lethe")?;
         let start = Instant::now();
         let ready = loop {
-            // Written in one piece when everything is up; its being there is the signal.
+            // Written in one piece; with this process's number in it, everything is up.
             if let Ok(text) = fs::read(state.join("ready.json"))
                 && let Ok(ready) = serde_json::from_slice::<Value>(&text)
+                && ready["pids"]["supervisor"].as_u64() == Some(running.pid().into())
             {
                 break ready;
             }
@@ -120,6 +118,16 @@ pub(crate) fn version() -> Option<String> {
     let output = Command::new(beside("lethe").ok()?).arg("--version").output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     (output.status.success() && !text.is_empty()).then_some(text)
+}
+
+/// Copies the executables to `to`: there every user may run them, which the parts do when this runs as root, and no build replaces
+/// them while they are measured.
+fn install(to: &Path) -> Result<PathBuf, Problem> {
+    fs::create_dir_all(to).doing("make a folder")?;
+    for name in ["lethe", "lethe-dataplane", "lethe-engine"] {
+        fs::copy(beside(name)?, to.join(name)).doing("copy an executable")?;
+    }
+    Ok(to.join("lethe"))
 }
 
 /// A role's value is a process number or a list of them.

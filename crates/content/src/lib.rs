@@ -6,5 +6,6 @@
 
 pub mod alloc;
 mod buf;
+pub mod stack;
 
 pub use buf::ContentBuf;

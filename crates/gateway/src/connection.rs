@@ -15,7 +15,7 @@ use crate::exchange::{self, After, answer_problem, tell};
 use crate::meter::Meter;
 use crate::problem::Problem;
 use crate::upstream::Upstreams;
-use crate::{auth, models};
+use crate::{auth, listener, models};
 
 /// Serves `socket` until either side closes it.
 pub(crate) async fn serve(socket: TcpStream, tls: Option<Arc<ServerConfig>>, upstreams: Rc<Upstreams>) {
@@ -58,6 +58,7 @@ pub(crate) async fn serve(socket: TcpStream, tls: Option<Arc<ServerConfig>>, ups
         if *draining.borrow() {
             connection.close_after_this();
         }
+        listener::serving();
         match request(&mut connection, &head, &upstreams).await {
             After::GoOn if connection.may_go_on() => wait = keep_alive,
             After::GoOn => break,

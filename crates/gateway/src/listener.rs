@@ -1,9 +1,11 @@
 //! Accepting clients and spreading them over the workers.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lethe_content::stack;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
@@ -18,6 +20,16 @@ use crate::upstream::Upstreams;
 const EXHAUSTED: Duration = Duration::from_millis(20);
 /// Between two looks at idle connections to providers.
 const SWEEP: Duration = Duration::from_secs(15);
+
+thread_local! {
+    /// This thread has handled content since its stack was wiped last.
+    static SERVED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Tells that this thread is about to handle content.
+pub(crate) fn serving() {
+    SERVED.set(true);
+}
 
 /// A client on its way to a worker; the permit counts it until it is gone.
 pub(crate) struct Accepted {
@@ -62,7 +74,13 @@ pub(crate) async fn accept(
 
 /// Runs one worker on this thread for as long as the process lives.
 pub(crate) fn work(mut arrivals: mpsc::UnboundedReceiver<Accepted>, shared: Arc<Shared>, tls: Option<Arc<ServerConfig>>) {
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build() else { return };
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_io().enable_time().on_thread_park(|| {
+        if SERVED.replace(false) {
+            stack::wipe();
+        }
+    });
+    let Ok(runtime) = builder.build() else { return };
     let local = LocalSet::new();
     let upstreams = Rc::new(Upstreams { shared, pool: Pool::default() });
     local.spawn_local({

@@ -32,7 +32,9 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// # Errors
 /// [`Stage::Role`] when something in the boot message is not what it should be.
 pub fn run(start: NodeStart) -> Result<(), Stage> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().map_err(|_| Stage::Role)?;
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_io().enable_time().on_thread_park(lethe_content::stack::wipe);
+    let runtime = builder.build().map_err(|_| Stage::Role)?;
     runtime.block_on(LocalSet::new().run_until(serve(start)))
 }
 

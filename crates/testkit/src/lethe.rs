@@ -24,7 +24,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(45);
 /// An ordinary user for the runs that are not root's: far from any account.
 pub const ORDINARY_USER: u32 = 61_987;
 /// The credential that the gateway shows to the scripted provider.
-pub const PROVIDER_KEY: &str = "sk-provider-0123456789abcdefghijklmnop";
+pub const PROVIDER_KEY: &str = "sk-provider-Q7T2LZ9W4XN8VB3KD6MHRJ5F";
 
 /// How to start.
 pub struct Setup {
