@@ -1,4 +1,5 @@
 //! The real dialer, confined, with the gateway's side of it.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 #[path = "../../../crates/confine/tests/support/mod.rs"]
 mod support;

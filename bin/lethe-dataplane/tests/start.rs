@@ -1,4 +1,5 @@
 //! The start of the real executable: each step that fails ends it, and the last code on the boot pipe is that step's.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 #[path = "../../../crates/confine/tests/support/mod.rs"]
 mod support;

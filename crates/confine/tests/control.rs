@@ -1,4 +1,5 @@
 //! Positive controls: where there are no walls, the same attempts get through, and what is secret inside can be read.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![expect(unsafe_code, reason = "memory is shown by address")]
 
 mod support;

@@ -1,4 +1,5 @@
 //! Wall 2 where the kernel has no Landlock, and the steps that see more than one thread.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
 
