@@ -52,7 +52,12 @@ impl EngineFigures {
         writeln!(
             page,
             "| {} | {:.1} ({:.0} tokens) | {:.1} ({least:.1}–{most:.1}; {:.0} tokens) | {:.1} |",
-            self.model, self.prompt_per_second, self.prompt_tokens, self.decode_per_second, self.answer_tokens, self.cpu_ms_per_token
+            self.model,
+            self.prompt_per_second,
+            self.prompt_tokens,
+            self.decode_per_second,
+            self.answer_tokens,
+            self.cpu_ms_per_token
         )?;
         writeln!(page, "\nTarget of {TARGET} answer tokens/s: {verdict}. {} rounds.", self.rounds)
     }
@@ -85,7 +90,10 @@ pub(crate) fn measure(
     for round in 1..=rounds {
         progress(&format!("round {round} of {rounds}: {id}"));
         // Each prompt differs from its start on, so that no prefix of it can have been kept.
-        let prompt = format!("Number {round}. {} Tell a long story about this river.", "A river runs under the hills and forgets. ".repeat(24));
+        let prompt = format!(
+            "Number {round}. {} Tell a long story about this river.",
+            "A river runs under the hills and forgets. ".repeat(24)
+        );
         let before = cpu_time(engine).unwrap_or_default();
         let asked = client.ask(&id, &prompt, tokens)?;
         let used = cpu_time(engine).unwrap_or_default().saturating_sub(before);

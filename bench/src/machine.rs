@@ -25,7 +25,8 @@ impl Machine {
     pub(crate) fn read() -> Self {
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-        let kib: u64 = field(&meminfo, "MemTotal").and_then(|value| value.trim_end_matches(" kB").parse().ok()).unwrap_or_default();
+        let kib: u64 =
+            field(&meminfo, "MemTotal").and_then(|value| value.trim_end_matches(" kB").parse().ok()).unwrap_or_default();
         let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
         let arguments: Vec<String> = std::env::args().skip(1).collect();
         Self {

@@ -119,7 +119,8 @@ fn main() -> ExitCode {
         Some(Special::Engine { model, processors, rounds, tokens }) => {
             engine::measure(&model, usize::from(processors), usize::from(rounds), tokens, progress).and_then(|engine| {
                 let good = engine.meets_target();
-                let report = Report { machine: Machine::read(), plan: None, rows: Vec::new(), engine: Some(engine), missing: Vec::new() };
+                let report =
+                    Report { machine: Machine::read(), plan: None, rows: Vec::new(), engine: Some(engine), missing: Vec::new() };
                 finish(&report, &command.output).map(|()| good)
             })
         }
@@ -148,8 +149,10 @@ fn proxies(wanted: &Proxies) -> Result<Report, Problem> {
         missing.push(format!("{name}: {problem}"));
     };
     let mock = Mock::start()?;
-    let nginx = wants("nginx").then(|| Nginx::start(mock.at(), processors()).map_err(|problem| note("nginx", &problem)).ok()).flatten();
-    let lethe = wants("lethe").then(|| Lethe::before(mock.at(), processors()).map_err(|problem| note("lethe", &problem)).ok()).flatten();
+    let nginx =
+        wants("nginx").then(|| Nginx::start(mock.at(), processors()).map_err(|problem| note("nginx", &problem)).ok()).flatten();
+    let lethe =
+        wants("lethe").then(|| Lethe::before(mock.at(), processors()).map_err(|problem| note("lethe", &problem)).ok()).flatten();
     let mut targets: Vec<&dyn Target> = Vec::new();
     if wants("direct") {
         targets.push(&mock);

@@ -107,8 +107,12 @@ fn table(page: &mut String, workload: Workload, rows: &[&Row]) -> std::fmt::Resu
             continue;
         }
         let (least, most) = row.spread(|round| round.per_second);
-        let parts: Vec<String> =
-            row.own_roles.iter().map(|role| format!("{role} {:.1}", row.cpu_of(role))).filter(|part| !part.ends_with(" 0.0")).collect();
+        let parts: Vec<String> = row
+            .own_roles
+            .iter()
+            .map(|role| format!("{role} {:.1}", row.cpu_of(role)))
+            .filter(|part| !part.ends_with(" 0.0"))
+            .collect();
         writeln!(
             page,
             "| {} | {:.0} ({least:.0}–{most:.0}) | {} | {} | {} | {} | {} | {:.1} | {:.1} |",

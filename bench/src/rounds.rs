@@ -166,7 +166,13 @@ mod tests {
 
     #[test]
     fn medians_are_of_the_sorted_rounds() {
-        let round = |per_second| Round { per_second, first_byte_p50_us: 0.0, p50_us: 0.0, p99_us: 0.0, cpu_us: [("a".to_owned(), per_second)].into() };
+        let round = |per_second| Round {
+            per_second,
+            first_byte_p50_us: 0.0,
+            p50_us: 0.0,
+            p99_us: 0.0,
+            cpu_us: [("a".to_owned(), per_second)].into(),
+        };
         let row = |rates: &[f64]| Row {
             target: "direct",
             workload: Workload::Chat,

@@ -38,7 +38,10 @@ pub(crate) fn beside(name: &str) -> Result<PathBuf, Problem> {
     if path.is_file() {
         Ok(path)
     } else {
-        Err(Problem::new(format!("{} is not built: cargo build --release -p lethe -p lethe-dataplane -p lethe-engine", path.display())))
+        Err(Problem::new(format!(
+            "{} is not built: cargo build --release -p lethe -p lethe-dataplane -p lethe-engine",
+            path.display()
+        )))
     }
 }
 

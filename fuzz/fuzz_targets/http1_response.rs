@@ -34,7 +34,10 @@ fn ask(text: &[u8], cuts: Option<Cuts>) -> Answer {
 
 fuzz_target!(|input: &[u8]| {
     let Some((cuts, text)) = Cuts::split_off(input) else { return };
-    if let Ok(head) = parse_response(text) {
+    // Where there is a body, there is one way to tell its end.
+    if let Ok(head) = parse_response(text)
+        && !matches!(head.status, 100..=199 | 204 | 304)
+    {
         assert!(head.headers().all("content-length").count() <= 1);
     }
     let (status, body, end) = ask(text, None);

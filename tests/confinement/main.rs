@@ -31,7 +31,8 @@ fn every_way_out_is_closed(lethe: &Lethe, roles: &[&str]) {
             if *role == "dialer" && matches!(name, "connect" | "socket_inet") {
                 continue;
             }
-            let attempt = attempts.iter().find(|attempt| attempt["name"] == name).unwrap_or_else(|| panic!("{role}: {name} was not tried"));
+            let attempt =
+                attempts.iter().find(|attempt| attempt["name"] == name).unwrap_or_else(|| panic!("{role}: {name} was not tried"));
             assert!(attempt["outcome"]["refused"].is_i64(), "{role}: {name}: {attempt}");
         }
         // What the kernel says from outside.
@@ -41,7 +42,8 @@ fn every_way_out_is_closed(lethe: &Lethe, roles: &[&str]) {
         for set in [0, 1, 2, 4] {
             assert_eq!(kernel["capabilities"][set], 0, "{role}: {kernel}");
         }
-        let kinds: Vec<&str> = reported["descriptors"].as_array().unwrap().iter().map(|fd| fd["kind"].as_str().unwrap()).collect();
+        let kinds: Vec<&str> =
+            reported["descriptors"].as_array().unwrap().iter().map(|fd| fd["kind"].as_str().unwrap()).collect();
         assert!(!kinds.contains(&"file") && kinds.contains(&"null"), "{role}: {kinds:?}");
     }
 }
@@ -51,8 +53,10 @@ fn started_as_root_each_role_has_its_own_user_and_no_way_out() {
     let lethe = Setup::engine().start();
     every_way_out_is_closed(&lethe, &["gateway", "dialer", "node", "engine"]);
     let parts = parts(&lethe);
-    let users: std::collections::BTreeSet<u64> =
-        ["control", "gateway", "dialer", "node", "engine"].iter().map(|role| parts[*role]["kernel"]["uids"][0].as_u64().unwrap()).collect();
+    let users: std::collections::BTreeSet<u64> = ["control", "gateway", "dialer", "node", "engine"]
+        .iter()
+        .map(|role| parts[*role]["kernel"]["uids"][0].as_u64().unwrap())
+        .collect();
     assert_eq!(users.len(), 5, "a user of its own each");
     assert!(!users.contains(&0), "none of them root");
 }

@@ -31,9 +31,14 @@ fn refused(text: &str, names: &[&str]) {
 fn each_mistake_is_named() {
     refused("[gateway]\nlisen = \"127.0.0.1:0\"\n", &["lethe.toml", "2", "lisen", "listen"]);
     refused("[gateway]\nlisten = \"0.0.0.0:0\"\n", &["lethe.toml", "2", "tls"]);
-    refused("[[provider]]\npreset = \"openai\"\napi_key = { env = \"LETHE_TEST_NO_SUCH_VARIABLE\" }\n", &["LETHE_TEST_NO_SUCH_VARIABLE"]);
+    refused(
+        "[[provider]]\npreset = \"openai\"\napi_key = { env = \"LETHE_TEST_NO_SUCH_VARIABLE\" }\n",
+        &["LETHE_TEST_NO_SUCH_VARIABLE"],
+    );
     refused("[[provider]]\npreset = \"openai\"\napi_key = { file = \"/nonexistent/key\" }\n", &["/nonexistent/key"]);
     refused("[[provider]]\npreset = \"openai\"\napi_key = \"sk-never-shown\"\n", &["lethe.toml", "env", "file"]);
-    let plain = provider_table("p", "http://192.0.2.1/v1", "", "key").replace("allow_private_network = true\n", "").replace("ca = \"\"\n", "");
+    let plain = provider_table("p", "http://192.0.2.1/v1", "", "key")
+        .replace("allow_private_network = true\n", "")
+        .replace("ca = \"\"\n", "");
     refused(&(plain + &model_table("m", "p", "m")), &["allow_private_network"]);
 }

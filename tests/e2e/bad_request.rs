@@ -51,8 +51,22 @@ fn bodies_that_are_none() {
     refused(&post("{"), 400, "invalid_json", None);
     refused(&post("[1]"), 400, "wrong_type", Some("body"));
     refused(&post(&chat("ok", "}")), 400, "invalid_json", None);
-    refused(&post(&format!(r#"{{"model":"ok","messages":{}1{}}}"#, "[".repeat(97), "]".repeat(97))), 400, "wrong_type", Some("messages"));
-    refused(&post(&format!(r#"{{"model":"ok","messages":[],"tools":[{{"type":"function","x":{}1{}}}]}}"#, "[".repeat(97), "]".repeat(97))), 400, "json_too_deep", None);
+    refused(
+        &post(&format!(r#"{{"model":"ok","messages":{}1{}}}"#, "[".repeat(97), "]".repeat(97))),
+        400,
+        "wrong_type",
+        Some("messages"),
+    );
+    refused(
+        &post(&format!(
+            r#"{{"model":"ok","messages":[],"tools":[{{"type":"function","x":{}1{}}}]}}"#,
+            "[".repeat(97),
+            "]".repeat(97)
+        )),
+        400,
+        "json_too_deep",
+        None,
+    );
     refused(&post(r#"{"messages":[]}"#), 400, "missing_field", Some("model"));
     refused(&post(r#"{"model":"ok"}"#), 400, "missing_field", Some("messages"));
     refused(&post(r#"{"model":7,"messages":[]}"#), 400, "wrong_type", Some("model"));
@@ -137,7 +151,12 @@ fn what_would_be_kept_is_refused_with_the_way_out() {
         client.send(method, path, &[("content-type", "application/json")], b"{}");
         refused(&client.answer(), 400, "zero_retention_conflict", Some(field));
     }
-    client.send("POST", CHAT, &[("content-type", "application/json"), ("openai-beta", "assistants=v2")], chat("ok", "").as_bytes());
+    client.send(
+        "POST",
+        CHAT,
+        &[("content-type", "application/json"), ("openai-beta", "assistants=v2")],
+        chat("ok", "").as_bytes(),
+    );
     refused(&client.answer(), 400, "unsupported_header", Some("openai-beta"));
     client.send("POST", "/v1/chat/completions?prompt=hello", &[("content-type", "application/json")], chat("ok", "").as_bytes());
     refused(&client.answer(), 400, "query_not_accepted", None);
@@ -172,7 +191,10 @@ fn heads_that_smuggle_are_refused_and_closed() {
         assert!(client.try_answer().is_none(), "nothing more is read from it: {fields:?}");
     }
     let mut client = lethe.stranger();
-    client.raw(format!("GET /v1/models HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {key}\r\nx: {}\r\n\r\n", "y".repeat(40_000)).as_bytes());
+    client.raw(
+        format!("GET /v1/models HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {key}\r\nx: {}\r\n\r\n", "y".repeat(40_000))
+            .as_bytes(),
+    );
     assert_eq!(client.answer().status, 431);
     // Control: two pipelined requests are both answered, in order.
     let mut client = lethe.stranger();

@@ -32,7 +32,8 @@ fn ready_json_says_what_runs_and_is_private() {
 fn a_second_up_on_the_same_state_says_so() {
     let Pair { lethe, .. } = &Pair::start();
     let state = lethe.state.display().to_string();
-    let second = lethe.run(&["up", "--state", &state, "--api", "127.0.0.1:0", "--console", "127.0.0.1:0", "--probes", "127.0.0.1:0"]);
+    let second =
+        lethe.run(&["up", "--state", &state, "--api", "127.0.0.1:0", "--console", "127.0.0.1:0", "--probes", "127.0.0.1:0"]);
     assert!(!second.status.success());
     let said = String::from_utf8_lossy(&second.stderr).into_owned();
     assert!(said.contains(&lethe.pids("supervisor")[0].to_string()), "it names the process: {said}");
@@ -60,6 +61,26 @@ fn a_drain_finishes_what_is_open_and_exits_cleanly() {
             assert!(fs::metadata(format!("/proc/{pid}")).is_err(), "{role} ({pid}) is still there");
         }
         assert!(provider.cancelled_within(1, Duration::from_secs(1)));
+    }
+}
+
+#[test]
+fn behind_a_proxy_only_the_proxy_is_served() {
+    // The test connects from 127.0.0.1: once as the proxy, once as a stranger.
+    for (peer, served) in [("127.0.0.1", true), ("192.0.2.7", false)] {
+        let pki = Pki::new();
+        let provider = Provider::start(Some(pki.server()));
+        let mut setup = Setup::provider(&provider, &pki);
+        let config = setup.config.take().unwrap();
+        let (gateway, rest) = config.split_once("\n\n").unwrap();
+        let listen = gateway.lines().find(|line| line.starts_with("listen")).unwrap();
+        setup.config =
+            Some(format!("[gateway]\n{listen}\ntls = \"terminated-by-proxy\"\ntrusted_peers = [\"{peer}\"]\n\n{rest}"));
+        setup.tls = None;
+        let lethe = setup.start();
+        let mut client = lethe.client();
+        client.send("GET", "/v1/models", &[], b"");
+        assert_eq!(client.try_answer().map(|answer| answer.status), served.then_some(200), "{peer}");
     }
 }
 

@@ -35,7 +35,13 @@ fn each_request_is_recorded_once_with_the_policys_facts() {
     assert!(!silent.text().contains("usage"), "{}", silent.text());
     let asked = client.post(CHAT, &chat("ok", r#","stream":true,"stream_options":{"include_usage":true}"#));
     assert!(asked.text().contains(r#""usage":{"#), "{}", asked.text());
-    assert!(provider.seen().iter().filter(|seen| seen.body["stream"] == true).all(|seen| seen.body["stream_options"]["include_usage"] == true));
+    assert!(
+        provider
+            .seen()
+            .iter()
+            .filter(|seen| seen.body["stream"] == true)
+            .all(|seen| seen.body["stream_options"]["include_usage"] == true)
+    );
 
     assert_eq!(client.post(CHAT, &chat("no-usage", stream)).status, 200);
     assert_eq!(client.post(CHAT, &chat("error-echo", "")).status, 400);
@@ -51,7 +57,13 @@ fn each_request_is_recorded_once_with_the_policys_facts() {
     }
     let of = |index: usize| {
         let record = &records[index];
-        (record["operation"].as_str().unwrap(), record["status"].as_u64().unwrap(), record["quality"].as_str().unwrap(), record["input_units"].as_u64().unwrap(), record["output_units"].as_u64().unwrap())
+        (
+            record["operation"].as_str().unwrap(),
+            record["status"].as_u64().unwrap(),
+            record["quality"].as_str().unwrap(),
+            record["input_units"].as_u64().unwrap(),
+            record["output_units"].as_u64().unwrap(),
+        )
     };
     assert_eq!(of(0), ("chat", 200, "reported", 9, 12));
     let estimated = of(1);
@@ -70,8 +82,16 @@ fn each_request_is_recorded_once_with_the_policys_facts() {
 fn the_request_arrives_with_forced_fields_and_nothing_of_the_clients_head() {
     let Pair { provider, lethe } = &Pair::start();
     let mut client = lethe.client();
-    let body = chat("ok", r#","temperature":0.25,"tools":[{"type":"function","function":{"name":"weather","parameters":{"type":"object"}}}]"#);
-    client.send("POST", CHAT, &[("content-type", "application/json"), ("x-secret-header", "hush"), ("cookie", "a=b")], body.as_bytes());
+    let body = chat(
+        "ok",
+        r#","temperature":0.25,"tools":[{"type":"function","function":{"name":"weather","parameters":{"type":"object"}}}]"#,
+    );
+    client.send(
+        "POST",
+        CHAT,
+        &[("content-type", "application/json"), ("x-secret-header", "hush"), ("cookie", "a=b")],
+        body.as_bytes(),
+    );
     let answer = client.answer().json();
     assert_eq!(answer["choices"][0]["message"]["tool_calls"][0]["function"]["name"], "weather");
     let seen = provider.seen().pop().unwrap();

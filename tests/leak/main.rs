@@ -53,7 +53,11 @@ fn sinks(lethe: &Lethe, scanner: &Scanner) -> BTreeSet<String> {
 }
 
 fn memory(lethe: &Lethe, scanner: &Scanner) -> BTreeSet<String> {
-    lethe.all_pids().into_iter().flat_map(|(role, pid)| scanner.memory(pid).into_iter().map(move |found| format!("{role}:{found}"))).collect()
+    lethe
+        .all_pids()
+        .into_iter()
+        .flat_map(|(role, pid)| scanner.memory(pid).into_iter().map(move |found| format!("{role}:{found}")))
+        .collect()
 }
 
 /// Each process's memory is really read: the run's own folder is part of the path that every part was started by.
@@ -107,7 +111,9 @@ fn outcomes(lethe: &Lethe, provider: &Provider, run: &mut Run) {
     assert_eq!(client.post("/v1/embeddings", &format!(r#"{{"model":"ok-embed","input":["{}"]}}"#, canary.value)).status, 200);
     run.open.push(("embeddings", client));
     // A key, a header, a path and a query that somebody puts content into.
-    for (label, path, header) in [("path", "/v1/CANARY", ""), ("query", "/v1/models?q=CANARY", ""), ("header", "/v1/models", "CANARY")] {
+    for (label, path, header) in
+        [("path", "/v1/CANARY", ""), ("query", "/v1/models?q=CANARY", ""), ("header", "/v1/models", "CANARY")]
+    {
         let canary = run.canary(label);
         let mut client = lethe.client();
         client.send("GET", &path.replace("CANARY", &canary.value), &[("x-note", &header.replace("CANARY", &canary.value))], b"");
@@ -129,7 +135,10 @@ fn outcomes(lethe: &Lethe, provider: &Provider, run: &mut Run) {
     drop(client);
     let canary = run.canary("client gone in its own body");
     let mut client = lethe.client();
-    let head = format!("POST {CHAT} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\ncontent-length: 9999\r\n\r\n", lethe.key());
+    let head = format!(
+        "POST {CHAT} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\ncontent-length: 9999\r\n\r\n",
+        lethe.key()
+    );
     client.raw(format!("{head}{}", canary.value).as_bytes());
     drop(client);
 }
@@ -149,7 +158,12 @@ fn run(as_ordinary_user: bool) {
     let canary = run.canary("panic");
     let answer = {
         let mut client = lethe.client();
-        client.send("POST", CHAT, &[("content-type", "application/json")], chat("ok", &canary, &format!(r#","stop":"{PANIC}""#)).as_bytes());
+        client.send(
+            "POST",
+            CHAT,
+            &[("content-type", "application/json")],
+            chat("ok", &canary, &format!(r#","stop":"{PANIC}""#)).as_bytes(),
+        );
         client.try_answer()
     };
     assert!(answer.is_none(), "the panic ended its connection");

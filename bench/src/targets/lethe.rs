@@ -56,7 +56,8 @@ impl Lethe {
         let mut command = Command::new(executable);
         command.arg("up").arg("--config").arg(&path).arg("--state").arg(&state);
         command.args(["--console", "127.0.0.1:0", "--probes", "127.0.0.1:0"]).current_dir(folder.path());
-        let mut running = Running::start(command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out)).doing("start lethe")?;
+        let mut running =
+            Running::start(command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out)).doing("start lethe")?;
         let start = Instant::now();
         let ready = loop {
             // Written in one piece; with this process's number in it, everything is up.
@@ -145,7 +146,9 @@ fn gateway_configuration(upstream: SocketAddr, workers: usize, key: &Path) -> St
     let models: String = [Workload::Chat, Workload::Paced]
         .map(|workload| {
             let id = workload.model();
-            format!("[[model]]\nid = \"{id}\"\noperations = [\"chat\"]\nroutes = [{{ provider = \"mock\", model = \"{id}\" }}]\n\n")
+            format!(
+                "[[model]]\nid = \"{id}\"\noperations = [\"chat\"]\nroutes = [{{ provider = \"mock\", model = \"{id}\" }}]\n\n"
+            )
         })
         .concat();
     format!(

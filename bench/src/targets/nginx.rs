@@ -33,7 +33,8 @@ impl Nginx {
         let errors = folder.path().join("error.log");
         let mut command = Command::new(executable);
         command.arg("-c").arg(&config).arg("-p").arg(folder.path()).arg("-e").arg(&errors);
-        let running = Running::start(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null())).doing("start nginx")?;
+        let running =
+            Running::start(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null())).doing("start nginx")?;
         let mut nginx = Self { running, json, stream, _folder: folder };
         let start = Instant::now();
         while TcpStream::connect(stream).is_err() || children(nginx.running.pid()).len() < workers {

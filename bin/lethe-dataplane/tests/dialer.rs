@@ -34,8 +34,7 @@ fn dialer(who: Who, key: &Ed25519KeyPair, endpoints: Vec<u8>) -> (Started, Owned
     let verify_key = key.public_key().as_ref().try_into().unwrap();
     let boot = ToChild::Dialer(Box::new(DialerBoot { verify_key, endpoints }), who.options());
     let (gateway, theirs) = Channel::pair().unwrap();
-    let mut started =
-        start(&boot, &borrowed(&[theirs]), || (), || exec(who, EXECUTABLE, &[EXECUTABLE, "dialer"], &[]));
+    let mut started = start(&boot, &borrowed(&[theirs]), || (), || exec(who, EXECUTABLE, &[EXECUTABLE, "dialer"], &[]));
     assert_eq!(started.stages().last(), Some(&Stage::Serving));
     assert!(matches!(started.report(), Ok(FromChild::Ready(_))));
     (started, gateway.into_fd())

@@ -173,9 +173,12 @@ fn a_boot_message_that_does_not_fit_is_fatal() {
     assert_eq!(failing_stage(dialer_with(&user(None), &socket(), || ())), Stage::Identity);
     assert_eq!(failing_stage(dialer_with(&user(Some((0, 0))), &socket(), || ())), Stage::Identity);
     assert_eq!(failing_stage(dialer_with(&user(Some((support::ORDINARY, 0))), &socket(), || ())), Stage::Identity);
-    let becoming = start(&user(Some((61998, 61998))), &borrowed(&socket()), || (), || {
-        exec(Who::Ordinary, EXECUTABLE, &[EXECUTABLE, "dialer"], &[])
-    });
+    let becoming = start(
+        &user(Some((61998, 61998))),
+        &borrowed(&socket()),
+        || (),
+        || exec(Who::Ordinary, EXECUTABLE, &[EXECUTABLE, "dialer"], &[]),
+    );
     assert_eq!(failing_stage(becoming), Stage::Identity);
     // Signed by nobody that it knows.
     let ToChild::Dialer(mut unsigned, options) = boot(Who::Root.options()) else { unreachable!() };

@@ -15,6 +15,10 @@ use crate::template::Role;
 
 /// Most stop sequences, as OpenAI allows.
 const STOP_LIMIT: usize = 4;
+/// Where the client does not say: what the model's own page recommends (<https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct>).
+const DEFAULT_TEMPERATURE: f32 = 0.2;
+/// As [`DEFAULT_TEMPERATURE`].
+const DEFAULT_TOP_P: f32 = 0.9;
 
 /// What somebody said. Holds content: no `Debug`.
 pub struct Message {
@@ -264,8 +268,8 @@ fn sampling(fields: &Fields<'_>) -> Result<Sampling, Refusal> {
     };
     let seed = optional::<i64>(fields.seed, Field::top("seed"))?;
     Ok(Sampling {
-        temperature: number(fields.temperature, "temperature", 0.0..=2.0, 1.0)?,
-        top_p: number(fields.top_p, "top_p", 0.0..=1.0, 1.0)?,
+        temperature: number(fields.temperature, "temperature", 0.0..=2.0, DEFAULT_TEMPERATURE)?,
+        top_p: number(fields.top_p, "top_p", 0.0..=1.0, DEFAULT_TOP_P)?,
         presence_penalty: number(fields.presence_penalty, "presence_penalty", -2.0..=2.0, 0.0)?,
         frequency_penalty: number(fields.frequency_penalty, "frequency_penalty", -2.0..=2.0, 0.0)?,
         // The keys of a new `RandomState` differ each time; enough for answers to differ.
@@ -316,7 +320,7 @@ mod tests {
     #[test]
     fn defaults() {
         let request = with("").unwrap();
-        assert_eq!((request.sampling.temperature, request.sampling.top_p, request.max_tokens), (1.0, 1.0, None));
+        assert_eq!((request.sampling.temperature, request.sampling.top_p, request.max_tokens), (0.2, 0.9, None));
         assert!(!request.stream && !request.include_usage && request.stop.is_empty());
     }
 

@@ -37,7 +37,7 @@ use std::{
 
 pub use address::{BaseUrl, Scheme};
 pub use error::{ConfigError, Notice, Problem};
-pub use network::Network;
+pub use lethe_types::Network;
 pub use price::{Amount, Price};
 pub use settings::{ClientTls, Config, Control, Dialect, Engine, Gateway, Model, Provider, ProviderTerms, Route, Store};
 

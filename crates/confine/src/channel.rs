@@ -15,8 +15,8 @@ use lethe_handover::{DESCRIPTOR_LIMIT, MESSAGE_LIMIT};
 use rustix::{
     io::Errno,
     net::{
-        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage,
-        SendFlags, SocketFlags, SocketType, sockopt,
+        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+        SendAncillaryMessage, SendFlags, SocketFlags, SocketType, sockopt,
     },
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -75,8 +75,7 @@ impl Channel {
     /// # Errors
     /// [`ChannelError::Kernel`] when there is no descriptor or memory left.
     pub fn pair() -> Result<(Self, OwnedFd), ChannelError> {
-        let (own, other) =
-            rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        let (own, other) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         Ok((Self { socket: own }, other))
     }
 

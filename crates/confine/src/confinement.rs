@@ -7,9 +7,12 @@ use lethe_handover::{BootOptions, FromChild, Posture, Role, Stage, ToChild, Wall
 use crate::{
     boot::{Booted, Progress},
     channel::Channel,
-    descriptors, facts::Facts,
+    descriptors,
+    facts::Facts,
     filesystem::{self, Offer},
-    identity, limits, secret::Arena, selftest, sys, syscalls,
+    identity, limits,
+    secret::Arena,
+    selftest, sys, syscalls,
 };
 
 /// A confined process: everything that it will ever have.

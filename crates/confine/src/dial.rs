@@ -163,7 +163,11 @@ fn connection(descriptors: Vec<OwnedFd>) -> Result<OwnedFd, DialError> {
         && sockopt::socket_protocol(fd) == Ok(Some(rustix::net::ipproto::TCP))
         && sockopt::socket_acceptconn(fd) == Ok(false);
     let peer = rustix::net::getpeername(fd).ok().flatten().map(|peer| peer.address_family());
-    if is_tcp && peer == Some(family) && rustix::io::ioctl_fionbio(fd, true).is_ok() { Ok(socket) } else { Err(DialError::Malformed) }
+    if is_tcp && peer == Some(family) && rustix::io::ioctl_fionbio(fd, true).is_ok() {
+        Ok(socket)
+    } else {
+        Err(DialError::Malformed)
+    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,7 @@
 //! Wall 2: no path leads anywhere. Landlock at the newest ABI that the kernel and this program both know, or, where the
 //! kernel has no Landlock, an empty read-only root in namespaces of its own.
 
-use landlock::{
-    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetStatus, Scope,
-};
+use landlock::{ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetStatus, Scope};
 use lethe_handover::Role;
 use rustix::{
     fs::{AtFlags, Mode, OFlags},

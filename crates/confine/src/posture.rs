@@ -122,7 +122,8 @@ mod tests {
         for (from, to) in [("CapEff:\t0", "CapEff:\t1"), ("NoNewPrivs:\t1", "NoNewPrivs:\t0"), ("Seccomp:\t2", "Seccomp:\t0")] {
             assert!(!parse(1, &status.replace(from, to), limits).unwrap().confined(), "{to}");
         }
-        let soft_only = limits.replace("Max core file size        0                    0 ", "Max core file size        0     unlimited ");
+        let soft_only =
+            limits.replace("Max core file size        0                    0 ", "Max core file size        0     unlimited ");
         assert!(!parse(1, status, &soft_only).unwrap().confined());
     }
 }

@@ -214,7 +214,14 @@ fn map_secret(bytes: usize) -> Option<NonNull<u8>> {
     // Populated now, so that running out of RLIMIT_MEMLOCK shows here and not as SIGBUS later.
     // SAFETY: a new mapping at an address of the kernel's choice overlaps nothing.
     let start = unsafe {
-        rustix::mm::mmap(std::ptr::null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED | MapFlags::POPULATE, &fd, 0)
+        rustix::mm::mmap(
+            std::ptr::null_mut(),
+            bytes,
+            ProtFlags::READ | ProtFlags::WRITE,
+            MapFlags::SHARED | MapFlags::POPULATE,
+            &fd,
+            0,
+        )
     };
     NonNull::new(start.ok()?.cast::<u8>())
 }
@@ -225,7 +232,8 @@ fn map_locked(bytes: usize) -> Option<NonNull<u8>> {
     // unmapped again when one of them fails.
     unsafe {
         let start =
-            rustix::mm::mmap_anonymous(std::ptr::null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE).ok()?;
+            rustix::mm::mmap_anonymous(std::ptr::null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)
+                .ok()?;
         let kept = rustix::mm::mlock(start, bytes)
             .and_then(|()| rustix::mm::madvise(start, bytes, Advice::LinuxDontDump))
             .and_then(|()| rustix::mm::madvise(start, bytes, Advice::LinuxDontFork));

@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use lethe_handover::{ClientTls, GatewayLimits, Identity, Stage, ToChild};
+use lethe_types::Network;
 
 use crate::{
     boot::{Booted, Progress},
@@ -52,6 +53,8 @@ impl SealedTls {
 pub struct GatewayStart {
     /// TLS of the client port, if any.
     pub client_tls: Option<SealedTls>,
+    /// Where clients may come from; empty: from anywhere.
+    pub trusted_peers: Vec<Network>,
     /// Own identity on the link and toward nodes.
     pub identity: SealedIdentity,
     /// Bounds.
@@ -84,11 +87,30 @@ impl GatewayStart {
                 Some(tls) => Some(SealedTls::seal(tls, arena)?),
                 None => None,
             };
-            Some((client_tls, SealedIdentity::seal(boot.identity, arena)?, boot.limits))
+            Some((client_tls, boot.trusted_peers, SealedIdentity::seal(boot.identity, arena)?, boot.limits))
         })?;
-        let Confined { prepared: (client_tls, identity, limits), arena, descriptors, channel, mut progress, watch } = confined;
+        let Confined {
+            prepared: (client_tls, trusted_peers, identity, limits),
+            arena,
+            descriptors,
+            channel,
+            mut progress,
+            watch,
+        } = confined;
         let [client_listener, probe_listener, dialer] = exactly(descriptors, &mut progress)?;
-        Ok(Self { client_tls, identity, limits, client_listener, probe_listener, dialer, arena, channel, progress, watch })
+        Ok(Self {
+            client_tls,
+            trusted_peers,
+            identity,
+            limits,
+            client_listener,
+            probe_listener,
+            dialer,
+            arena,
+            channel,
+            progress,
+            watch,
+        })
     }
 }
 

@@ -37,7 +37,9 @@ fn every_role_stands_behind_two_walls_as_root_and_as_an_ordinary_user() {
         assert_eq!(posture.walls, [Wall::Landlock, Wall::Seccomp], "{role:?} {who:?}");
         assert_eq!(posture.own_user, who == Who::Root);
         assert!(posture.secret_memory && posture.landlock_abi >= Some(1));
-        assert!(posture.descriptors.iter().all(|open| ["null", "pipe", "socket"].contains(&open.kind.split(':').next().unwrap())));
+        assert!(
+            posture.descriptors.iter().all(|open| ["null", "pipe", "socket"].contains(&open.kind.split(':').next().unwrap()))
+        );
 
         let view = posture::of_process(started.child.pid).unwrap();
         assert!(view.confined(), "{role:?} {who:?}: {view:?}");
@@ -72,7 +74,8 @@ fn work(confined: Confined<()>) -> i32 {
     assert_eq!(late.expose(), b"a credential that arrives later");
     let mut random = [0; 32];
     aws_lc_rs::rand::fill(&mut random).unwrap();
-    let key = aws_lc_rs::agreement::EphemeralPrivateKey::generate(&aws_lc_rs::agreement::X25519, &aws_lc_rs::rand::SystemRandom::new());
+    let key =
+        aws_lc_rs::agreement::EphemeralPrivateKey::generate(&aws_lc_rs::agreement::X25519, &aws_lc_rs::rand::SystemRandom::new());
     assert!(key.is_ok());
     // Large blocks come and go.
     for size in [1 << 12, 1 << 20, 1 << 26] {
@@ -113,7 +116,8 @@ fn a_confined_gateway_serves_from_several_threads() {
         let address = listener.local_addr().unwrap();
         let listener = OwnedFd::from(listener);
         let message = support::message(Role::Gateway, who.options());
-        let mut started = support::start(&message, &support::borrowed(&[listener]), || who.become_it(), || support::run(Role::Gateway, work));
+        let mut started =
+            support::start(&message, &support::borrowed(&[listener]), || who.become_it(), || support::run(Role::Gateway, work));
         assert_eq!(started.stages().last(), Some(&Stage::Serving));
         let clients: Vec<_> = (0..3).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
         for mut client in clients {

@@ -97,12 +97,15 @@ fn the_arena_cannot_be_read_from_outside() {
     // Nor anywhere else: the copy that came in is gone. The whole of its memory is looked through.
     let found = |needle: &[u8]| {
         let maps = std::fs::read_to_string(format!("/proc/{}/maps", started.child.pid)).unwrap();
-        let regions = maps.lines().filter(|line| line.split(' ').nth(1).is_some_and(|rights| rights.starts_with("rw"))).filter_map(|line| {
-            let (start, end) = line.split(' ').next()?.split_once('-')?;
-            let (start, end) = (u64::from_str_radix(start, 16).ok()?, u64::from_str_radix(end, 16).ok()?);
-            let mut bytes = vec![0; usize::try_from(end - start).ok()?];
-            memory.read_exact_at(&mut bytes, start).ok().map(|()| bytes)
-        });
+        let regions = maps
+            .lines()
+            .filter(|line| line.split(' ').nth(1).is_some_and(|rights| rights.starts_with("rw")))
+            .filter_map(|line| {
+                let (start, end) = line.split(' ').next()?.split_once('-')?;
+                let (start, end) = (u64::from_str_radix(start, 16).ok()?, u64::from_str_radix(end, 16).ok()?);
+                let mut bytes = vec![0; usize::try_from(end - start).ok()?];
+                memory.read_exact_at(&mut bytes, start).ok().map(|()| bytes)
+            });
         regions.map(|bytes| bytes.windows(needle.len()).filter(|window| *window == needle).count()).sum::<usize>()
     };
     assert!(found(IN_HEAP) >= 1, "control: the search finds what is there");

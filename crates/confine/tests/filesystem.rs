@@ -71,14 +71,19 @@ fn a_second_thread_is_refused_before_and_after_the_secrets() {
     let message = message(Role::Gateway, Who::Root.options());
     let mut early = start(&message, &[], sleeper, || run(Role::Gateway, |_| 0));
     assert_eq!(early.stages().last(), Some(&Stage::SingleThread));
-    let mut late = start(&message, &[], || (), || {
-        let Ok(booted) = boot::start(Role::Gateway) else { return 1 };
-        let confined = confine(booted, |_, _, _| {
-            sleeper();
-            Some(())
-        });
-        confined.map_or_else(|stage| i32::from(stage.code()), |_| 0)
-    });
+    let mut late = start(
+        &message,
+        &[],
+        || (),
+        || {
+            let Ok(booted) = boot::start(Role::Gateway) else { return 1 };
+            let confined = confine(booted, |_, _, _| {
+                sleeper();
+                Some(())
+            });
+            confined.map_or_else(|stage| i32::from(stage.code()), |_| 0)
+        },
+    );
     assert_eq!(late.stages().last(), Some(&Stage::Secrets));
     assert_eq!(late.child.wait(), Ok(i32::from(Stage::Secrets.code())));
 }

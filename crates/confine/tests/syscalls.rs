@@ -105,16 +105,16 @@ fn harmless(name: &str) -> Option<[u64; 6]> {
         // How the test's own children end.
         "exit" | "exit_group" => return None,
         // Filtered: see `boundaries`.
-        "clone" | "fcntl" | "getsockopt" | "ioctl" | "mmap" | "mprotect" | "prctl" | "sendmsg" | "sendto" | "setsockopt" | "socket"
-        | "socketpair" => return None,
-        "accept4" | "bind" | "close" | "connect" | "epoll_ctl" | "epoll_wait" | "fstat" | "getpeername" | "getsockname" | "read"
-        | "readv" | "recvfrom" | "recvmsg" | "shutdown" | "write" | "writev" => [NO_FD, 0, 0, 0, 0, 0],
+        "clone" | "fcntl" | "getsockopt" | "ioctl" | "mmap" | "mprotect" | "prctl" | "sendmsg" | "sendto" | "setsockopt"
+        | "socket" | "socketpair" => return None,
+        "accept4" | "bind" | "close" | "connect" | "epoll_ctl" | "epoll_wait" | "fstat" | "getpeername" | "getsockname"
+        | "read" | "readv" | "recvfrom" | "recvmsg" | "shutdown" | "write" | "writev" => [NO_FD, 0, 0, 0, 0, 0],
         // Lengths of 0, null structures, wrong sizes and alignments, flags that do not exist.
         "epoll_create1" | "getrandom" | "eventfd2" => [0, 0, u64::MAX, 0, 0, 0],
         "madvise" | "munmap" => [1, 0, 0, 0, 0, 0],
         "rseq" | "set_robust_list" => [0, 1, 0, 0, 0, 0],
-        "rt_sigprocmask" | "sched_getaffinity" | "sigaltstack" | "clock_gettime" | "sysinfo" | "gettid" | "sched_yield" | "brk"
-        | "futex" | "restart_syscall" => [0; 6],
+        "rt_sigprocmask" | "sched_getaffinity" | "sigaltstack" | "clock_gettime" | "sysinfo" | "gettid" | "sched_yield"
+        | "brk" | "futex" | "restart_syscall" => [0; 6],
         other => panic!("{other}: no harmless form; add one"),
     })
 }

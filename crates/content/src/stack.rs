@@ -20,6 +20,8 @@ pub fn wipe() {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed test")]
+
     use super::wipe;
 
     const MARK: u64 = 0x5eed_cafe_f00d_0001;

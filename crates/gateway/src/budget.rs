@@ -51,6 +51,8 @@ impl Drop for Share {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed test")]
+
     use super::Budget;
 
     #[test]

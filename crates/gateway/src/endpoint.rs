@@ -76,6 +76,8 @@ fn percent_decoded(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed test")]
+
     use lethe_http1::parse_request;
     use lethe_types::Operation;
 

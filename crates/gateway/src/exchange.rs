@@ -148,8 +148,7 @@ async fn prepare(
     if !model.operations.contains(&operation) {
         return Err(Problem::model_operation(operation.name()).into());
     }
-    let (route, upstream) =
-        catalogue.route(model, SystemClock.now(), dice()).ok_or_else(|| Problem::provider(Failure::Terms))?;
+    let (route, upstream) = catalogue.route(model, SystemClock.now(), dice()).ok_or_else(|| Problem::provider(Failure::Terms))?;
     meter.route = route.id;
     request.check(upstream.kind, &upstream.rules).map_err(|refusal| Problem::refusal(&refusal))?;
     let edits = request.edits(&route.model, &upstream.rules);
@@ -200,12 +199,7 @@ fn units(answer: &Answer, prompt: u32) -> Units {
 }
 
 /// Passes a provider's error to the one who caused it, in memory, unless it quotes the operator's credential.
-async fn pass_error(
-    connection: &mut ServerConn<Socket>,
-    mut answering: Answering,
-    share: &mut Share,
-    meter: Meter,
-) -> After {
+async fn pass_error(connection: &mut ServerConn<Socket>, mut answering: Answering, share: &mut Share, meter: Meter) -> After {
     let status = match answering.head.status {
         status @ (400..=499 | 500 | 502..=504) => status,
         _ => 502,

@@ -1,11 +1,13 @@
 //! Accepting clients and spreading them over the workers.
 
 use std::cell::Cell;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lethe_content::stack;
+use lethe_types::Network;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
@@ -40,6 +42,7 @@ pub(crate) struct Accepted {
 /// Accepts until the drain begins, in turns for each worker. Beyond the limit of connections clients wait in the backlog.
 pub(crate) async fn accept(
     listener: TcpListener,
+    trusted_peers: Vec<Network>,
     workers: Vec<mpsc::UnboundedSender<Accepted>>,
     room: Arc<Semaphore>,
     mut draining: watch::Receiver<bool>,
@@ -49,6 +52,8 @@ pub(crate) async fn accept(
         let accepted = async {
             let permit = Arc::clone(&room).acquire_owned().await.ok()?;
             match listener.accept().await {
+                // Closed without a word: nobody but the proxy in front is served in the clear.
+                Ok((_, peer)) if !is_trusted(&trusted_peers, peer.ip()) => None,
                 Ok((socket, _)) => Some((socket, permit)),
                 Err(_) => {
                     tokio::time::sleep(EXHAUSTED).await;
@@ -70,6 +75,10 @@ pub(crate) async fn accept(
             turn += 1;
         }
     }
+}
+
+fn is_trusted(peers: &[Network], address: IpAddr) -> bool {
+    peers.is_empty() || peers.iter().any(|network| network.contains(address.to_canonical()))
 }
 
 /// Runs one worker on this thread for as long as the process lives.

@@ -67,7 +67,8 @@ impl Problem {
     }
 
     pub(crate) fn header(name: &'static str) -> Self {
-        let message = format!("The header `{name}` asks for features that are not on the reviewed list. Send the request without it.");
+        let message =
+            format!("The header `{name}` asks for features that are not on the reviewed list. Send the request without it.");
         Self::invalid(400, "unsupported_header", message).param(name)
     }
 
@@ -139,7 +140,8 @@ impl Problem {
             BodyError::Malformed => Self::invalid(400, "malformed_body", "The body's chunked encoding is broken."),
             BodyError::Timeout => Self::invalid(408, "request_timeout", "The body did not arrive in time."),
             BodyError::TooLarge => {
-                let message = format!("The body is larger than {limit} bytes. Send less, or ask the operator to raise `max_body_mib`.");
+                let message =
+                    format!("The body is larger than {limit} bytes. Send less, or ask the operator to raise `max_body_mib`.");
                 Self::invalid(413, "body_too_large", message)
             }
         })

@@ -40,6 +40,7 @@ pub fn run(start: GatewayStart) -> Result<(), Stage> {
 async fn serve(start: GatewayStart) -> Result<(), Stage> {
     let GatewayStart {
         client_tls,
+        trusted_peers,
         identity,
         limits,
         client_listener,
@@ -68,7 +69,8 @@ async fn serve(start: GatewayStart) -> Result<(), Stage> {
     let outbox = Outbox::new(InstanceId(random()?), capacity);
     let shared = Arc::new(Shared::new(limits, Arc::clone(&outbox), dialer.clone(), draining.clone()));
 
-    let room = Arc::new(Semaphore::new(usize::try_from(limits.max_connections).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)));
+    let room =
+        Arc::new(Semaphore::new(usize::try_from(limits.max_connections).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)));
     let mut workers = Vec::new();
     for number in 0..limits.workers.max(1) {
         let (sender, arrivals) = mpsc::unbounded_channel();
@@ -80,7 +82,7 @@ async fn serve(start: GatewayStart) -> Result<(), Stage> {
     tokio::task::spawn_local(probes::serve(probe_listener, Arc::clone(&shared)));
     let build = lethe_confine::panic::BUILD;
     tokio::task::spawn_local(Link { shared: Arc::clone(&shared), config: link, nodes, arena, build }.keep());
-    let accepting = tokio::task::spawn_local(listener::accept(clients, workers, Arc::clone(&room), draining));
+    let accepting = tokio::task::spawn_local(listener::accept(clients, trusted_peers, workers, Arc::clone(&room), draining));
 
     channel.send(&FromChild::Ready(Box::new(posture.posture().clone())), &[]).await.map_err(|_| Stage::Role)?;
     progress.serving();

@@ -58,12 +58,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(
-        limits: GatewayLimits,
-        outbox: Arc<Outbox>,
-        dialer: dial::Client,
-        draining: watch::Receiver<bool>,
-    ) -> Self {
+    pub(crate) fn new(limits: GatewayLimits, outbox: Arc<Outbox>, dialer: dial::Client, draining: watch::Receiver<bool>) -> Self {
         Self {
             limits,
             budget: Budget::new(limits.max_content_bytes),

@@ -1,8 +1,8 @@
 //! What the supervisor asks of a running gateway.
 
+use lethe_confine::Watch;
 use lethe_confine::channel::AsyncChannel;
 use lethe_confine::dial;
-use lethe_confine::Watch;
 use lethe_handover::{FromChild, ToChild};
 
 /// Answers the supervisor until it asks for the drain, or is gone (then nobody watches over this process: it drains too).

@@ -104,7 +104,11 @@ fn write(upstream: &Upstream, ask: &Ask) -> Option<ContentBuf> {
     Some(request)
 }
 
-async fn exchange(connection: &mut ClientConn<Socket>, request: &ContentBuf, body: &ContentBuf) -> Result<ResponseHead, ClientError> {
+async fn exchange(
+    connection: &mut ClientConn<Socket>,
+    request: &ContentBuf,
+    body: &ContentBuf,
+) -> Result<ResponseHead, ClientError> {
     let rest = if body.len() > JOINED { body.expose() } else { &[] };
     // A server may answer (413, 401) before it has taken everything: what it says is worth more than the broken write.
     drop(connection.send(&[request.expose(), rest]).await);

@@ -1,5 +1,6 @@
 //! Messages on the channel.
 
+use lethe_types::Network;
 use serde::{Deserialize, Serialize};
 
 use crate::{Posture, SecretBytes};
@@ -56,6 +57,8 @@ pub struct GatewayLimits {
 pub struct GatewayBoot {
     /// TLS of the client port, if any.
     pub client_tls: Option<ClientTls>,
+    /// Where clients may come from: the proxies that terminate TLS. Empty: from anywhere.
+    pub trusted_peers: Vec<Network>,
     /// Own identity on the link and toward nodes.
     pub identity: Identity,
     /// Bounds.

@@ -8,10 +8,11 @@ mod posture;
 mod stage;
 
 pub use boot::{
-    BootOptions, ClientTls, DialerBoot, EngineBoot, FromChild, GatewayBoot, GatewayLimits, Identity, NodeBoot, PanicReport, ToChild,
+    BootOptions, ClientTls, DialerBoot, EngineBoot, FromChild, GatewayBoot, GatewayLimits, Identity, NodeBoot, PanicReport,
+    ToChild,
 };
-pub use posture::{Attempt, Descriptor, Outcome, Posture, Wall};
 pub use lethe_types::SecretBytes;
+pub use posture::{Attempt, Descriptor, Outcome, Posture, Wall};
 pub use stage::Stage;
 
 use serde::{Deserialize, Serialize};

@@ -150,8 +150,18 @@ mod tests {
     #[test]
     fn what_smuggling_needs_is_malformed() {
         for bad in [
-            "\r\n", "g\r\n", "5\nhello", "5\r\nhello0\r\n\r\n", "5\r\nhelloX\n", "0\r\n\n", "-1\r\n", "0x5\r\nhello\r\n", " 5\r\nhello",
-            "5;a\nhello", "00000000000000005\r\nhello\r\n", "0\r\nA: b\n\r\n",
+            "\r\n",
+            "g\r\n",
+            "5\nhello",
+            "5\r\nhello0\r\n\r\n",
+            "5\r\nhelloX\n",
+            "0\r\n\n",
+            "-1\r\n",
+            "0x5\r\nhello\r\n",
+            " 5\r\nhello",
+            "5;a\nhello",
+            "00000000000000005\r\nhello\r\n",
+            "0\r\nA: b\n\r\n",
         ] {
             assert_eq!(decode(bad.as_bytes()), Err(Malformed), "{bad:?}");
         }

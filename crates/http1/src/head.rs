@@ -162,10 +162,7 @@ fn span(of: &[u8], within: &[u8]) -> Range<usize> {
 }
 
 fn fields_of(parsed: &[httparse::Header<'_>], bytes: &[u8]) -> Vec<Field> {
-    parsed
-        .iter()
-        .map(|header| Field { name: span(header.name.as_bytes(), bytes), value: span(header.value, bytes) })
-        .collect()
+    parsed.iter().map(|header| Field { name: span(header.name.as_bytes(), bytes), value: span(header.value, bytes) }).collect()
 }
 
 const fn refused(error: httparse::Error) -> HeadError {
@@ -276,11 +273,17 @@ fn length(headers: &Headers) -> Result<Option<u64>, HeadError> {
 }
 
 fn keep_alive(headers: &Headers, is_http10: bool) -> bool {
-    if is_http10 { headers.is_token_listed("connection", b"keep-alive") } else { !headers.is_token_listed("connection", b"close") }
+    if is_http10 {
+        headers.is_token_listed("connection", b"keep-alive")
+    } else {
+        !headers.is_token_listed("connection", b"close")
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed test")]
+
     use proptest::prelude::*;
 
     use super::{Framing, HeadError, parse_request, parse_response};
@@ -328,7 +331,10 @@ mod tests {
 
     #[test]
     fn parts_of_a_request_are_found() {
-        let parsed = parse_request(b"GET /v1/models?limit=1 HTTP/1.1\r\nHost: a\r\nX-A: 1\r\nx-a: 2\r\nConnection: Close\r\n\r\n").ok().unwrap();
+        let parsed =
+            parse_request(b"GET /v1/models?limit=1 HTTP/1.1\r\nHost: a\r\nX-A: 1\r\nx-a: 2\r\nConnection: Close\r\n\r\n")
+                .ok()
+                .unwrap();
         assert_eq!((parsed.method(), parsed.path(), parsed.query()), ("GET", "/v1/models", Some("limit=1")));
         assert_eq!(parsed.headers().all("X-a").collect::<Vec<_>>(), [b"1", b"2"]);
         assert!(!parsed.head.keep_alive);

@@ -62,6 +62,8 @@ pub(crate) async fn splice(gateway: &mut impl Readiness, engine: &mut impl Readi
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed test")]
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::UnixStream;
 

@@ -19,7 +19,10 @@ pub fn field(name: &str) -> Option<Conflict> {
 }
 
 const FIELDS: &[Conflict] = &[
-    Conflict { field: "background", instead: "background answers wait in a store; send the request without `background` and stream it" },
+    Conflict {
+        field: "background",
+        instead: "background answers wait in a store; send the request without `background` and stream it",
+    },
     Conflict { field: "conversation", instead: "conversations are stored; send the earlier messages in `messages`" },
     Conflict { field: "metadata", instead: "metadata is kept with a stored completion; keep it on your side" },
     Conflict { field: "previous_response_id", instead: "it points to a stored answer; send the earlier messages in `messages`" },
@@ -46,8 +49,10 @@ pub fn endpoint(method: &str, path: &str) -> Option<Conflict> {
         .copied()
 }
 
-const STORED_COMPLETIONS: Conflict =
-    Conflict { field: "/v1/chat/completions", instead: "completions are not stored, so there is nothing to list, read, change or delete" };
+const STORED_COMPLETIONS: Conflict = Conflict {
+    field: "/v1/chat/completions",
+    instead: "completions are not stored, so there is nothing to list, read, change or delete",
+};
 
 const ENDPOINTS: &[Conflict] = &[
     Conflict { field: "/v1/assistants", instead: "assistants are stored; send instructions and messages with each request" },

@@ -75,6 +75,8 @@ impl SignedEndpoints {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed test")]
+
     use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 
     use super::{Endpoint, EndpointList, EndpointsError, SignedEndpoints};

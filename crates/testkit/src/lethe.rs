@@ -55,11 +55,11 @@ impl Setup {
             fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("rights");
             path.display().to_string()
         };
-        let (ca, chain, key) = (write("ca.pem", &pki.authority_pem), write("chain.pem", &pki.chain_pem), write("key.pem", &pki.key_pem));
+        let (ca, chain, key) =
+            (write("ca.pem", &pki.authority_pem), write("chain.pem", &pki.chain_pem), write("key.pem", &pki.key_pem));
         let secret = write("provider-key", PROVIDER_KEY);
-        let mut config = format!(
-            "[gateway]\nlisten = \"127.0.0.1:0\"\ntls = {{ cert = \"{chain}\", key = \"{key}\" }}\nmax_body_mib = 4\n\n"
-        );
+        let mut config =
+            format!("[gateway]\nlisten = \"127.0.0.1:0\"\ntls = {{ cert = \"{chain}\", key = \"{key}\" }}\nmax_body_mib = 4\n\n");
         config += &provider_table("mock", &format!("https://localhost:{}/v1", provider.address.port()), &ca, &secret);
         for model in MODELS {
             config += &model_table(model, "mock", model);
@@ -104,7 +104,8 @@ impl Setup {
             let model = std::env::var("LETHE_TEST_MODEL").ok().map_or_else(default_model, PathBuf::from);
             // Clients name a model of the operator's own by its file's name.
             let shown = folder.join("smollm2-135m-instruct.gguf");
-            fs::copy(&model, &shown).unwrap_or_else(|_| panic!("the model is missing: {} (run `lethe model fetch`)", model.display()));
+            fs::copy(&model, &shown)
+                .unwrap_or_else(|_| panic!("the model is missing: {} (run `lethe model fetch`)", model.display()));
             arguments.extend(["--api".to_owned(), "127.0.0.1:0".into(), "--model".into(), shown.display().to_string()]);
         }
         let executable = bin.join("lethe");

@@ -12,8 +12,28 @@ use serde_json::{Value, json};
 
 /// Every way to behave, as model names.
 pub const MODELS: &[&str] = &[
-    "ok", "ok-embed", "no-usage", "no-done", "error-echo", "error-key", "error-event", "e401", "e429", "e500", "html", "html-error",
-    "bad-json", "bad-sse", "bad-sse-json", "hang", "hang-stream", "cut-stream", "cut-body", "redirect", "not-http", "close-after",
+    "ok",
+    "ok-embed",
+    "no-usage",
+    "no-done",
+    "error-echo",
+    "error-key",
+    "error-event",
+    "e401",
+    "e429",
+    "e500",
+    "html",
+    "html-error",
+    "bad-json",
+    "bad-sse",
+    "bad-sse-json",
+    "hang",
+    "hang-stream",
+    "cut-stream",
+    "cut-body",
+    "redirect",
+    "not-http",
+    "close-after",
 ];
 
 /// A request as it arrived.
@@ -44,7 +64,8 @@ impl Provider {
     pub fn start(tls: Option<Arc<ServerConfig>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
-        let state = Arc::new((Mutex::new(State { reply: "Hello from the provider.".into(), ..State::default() }), Condvar::new()));
+        let state =
+            Arc::new((Mutex::new(State { reply: "Hello from the provider.".into(), ..State::default() }), Condvar::new()));
         let shared = Arc::clone(&state);
         thread::spawn(move || {
             for socket in listener.incoming().flatten() {
@@ -128,7 +149,9 @@ fn read_request<S: Read>(socket: &mut S, buffer: &mut Vec<u8>) -> io::Result<Opt
             let head = String::from_utf8_lossy(&buffer[..end]).into_owned();
             let length = head
                 .lines()
-                .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:").map(|value| value.trim().parse::<usize>()))
+                .find_map(|line| {
+                    line.to_ascii_lowercase().strip_prefix("content-length:").map(|value| value.trim().parse::<usize>())
+                })
                 .and_then(Result::ok)
                 .unwrap_or(0);
             if buffer.len() >= end + 4 + length {
@@ -147,7 +170,13 @@ fn read_request<S: Read>(socket: &mut S, buffer: &mut Vec<u8>) -> io::Result<Opt
 }
 
 /// Answers; false when the connection ends with it.
-fn answer<S: Read + Write>(socket: &mut S, seen: &Seen, model: &str, reply: &str, state: &(Mutex<State>, Condvar)) -> io::Result<bool> {
+fn answer<S: Read + Write>(
+    socket: &mut S,
+    seen: &Seen,
+    model: &str,
+    reply: &str,
+    state: &(Mutex<State>, Condvar),
+) -> io::Result<bool> {
     let prompt = seen.body["messages"].as_array().and_then(|all| all.last()).map(|last| last["content"].clone());
     let prompt = prompt.as_ref().and_then(Value::as_str).unwrap_or_default();
     let streamed = seen.body["stream"] == true;
@@ -166,7 +195,9 @@ fn answer<S: Read + Write>(socket: &mut S, seen: &Seen, model: &str, reply: &str
         "html" => body(socket, 200, "text/html", "<html>It works!</html>"),
         "html-error" => body(socket, 404, "text/html", &format!("<html>not found: {prompt}</html>")),
         "bad-json" => body(socket, 200, "application/json", &format!("{{\"choices\":[{{\"message\":\"{prompt}\"")),
-        "redirect" => write_all(socket, "HTTP/1.1 307 Temporary Redirect\r\nlocation: https://example.com/\r\ncontent-length: 0\r\n\r\n"),
+        "redirect" => {
+            write_all(socket, "HTTP/1.1 307 Temporary Redirect\r\nlocation: https://example.com/\r\ncontent-length: 0\r\n\r\n")
+        }
         "not-http" => write_all(socket, "SSH-2.0-OpenSSH_9.2\r\n\r\n").map(|_| false),
         "hang" => {
             wait_for_cancel(socket, state);
@@ -175,14 +206,18 @@ fn answer<S: Read + Write>(socket: &mut S, seen: &Seen, model: &str, reply: &str
         "cut-body" => {
             let text = completion(seen, reply, true).to_string();
             let half = &text[..text.len() / 2];
-            write_all(socket, &format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{half}", text.len()))
-                .map(|_| false)
+            write_all(
+                socket,
+                &format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{half}", text.len()),
+            )
+            .map(|_| false)
         }
         _ if seen.path.ends_with("/embeddings") => {
             let inputs = seen.body["input"].as_array().map_or(1, Vec::len);
             let data: Vec<Value> =
                 (0..inputs).map(|index| json!({"object": "embedding", "index": index, "embedding": [0.25, -0.5, 1.0]})).collect();
-            let answer = json!({"object": "list", "data": data, "model": model, "usage": {"prompt_tokens": 8, "total_tokens": 8}});
+            let answer =
+                json!({"object": "list", "data": data, "model": model, "usage": {"prompt_tokens": 8, "total_tokens": 8}});
             body(socket, 200, "application/json", &answer.to_string())
         }
         _ if streamed => stream(socket, seen, model, reply, state),
@@ -211,7 +246,13 @@ fn completion(seen: &Seen, reply: &str, usage: bool) -> Value {
     answer
 }
 
-fn stream<S: Read + Write>(socket: &mut S, seen: &Seen, model: &str, reply: &str, state: &(Mutex<State>, Condvar)) -> io::Result<bool> {
+fn stream<S: Read + Write>(
+    socket: &mut S,
+    seen: &Seen,
+    model: &str,
+    reply: &str,
+    state: &(Mutex<State>, Condvar),
+) -> io::Result<bool> {
     write_all(socket, "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n")?;
     let with_usage = seen.body["stream_options"]["include_usage"] == true && model != "no-usage";
     let chunk = |choices: Value, usage: Value| {
@@ -241,9 +282,14 @@ fn stream<S: Read + Write>(socket: &mut S, seen: &Seen, model: &str, reply: &str
         }
         "cut-stream" => return Ok(false),
         "bad-sse" => return send_chunk(socket, "<html>gateway error</html>\n\n").map(|()| false),
-        "bad-sse-json" => return send_chunk(socket, &format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{rest}\n\n")).map(|()| false),
+        "bad-sse-json" => {
+            return send_chunk(socket, &format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{rest}\n\n")).map(|()| false);
+        }
         "error-event" => {
-            send_chunk(socket, "data: {\"error\":{\"message\":\"The server had an error.\",\"type\":\"server_error\",\"code\":null}}\n\n")?;
+            send_chunk(
+                socket,
+                "data: {\"error\":{\"message\":\"The server had an error.\",\"type\":\"server_error\",\"code\":null}}\n\n",
+            )?;
             return write_all(socket, "0\r\n\r\n");
         }
         _ => {}
@@ -276,7 +322,10 @@ fn error<S: Write>(socket: &mut S, status: u16, message: &str, code: &str) -> io
 }
 
 fn body<S: Write>(socket: &mut S, status: u16, media_type: &str, text: &str) -> io::Result<bool> {
-    let head = format!("HTTP/1.1 {status} X\r\ncontent-type: {media_type}\r\nset-cookie: session=1\r\ncontent-length: {}\r\n\r\n", text.len());
+    let head = format!(
+        "HTTP/1.1 {status} X\r\ncontent-type: {media_type}\r\nset-cookie: session=1\r\ncontent-length: {}\r\n\r\n",
+        text.len()
+    );
     write_all(socket, &(head + text))
 }
 

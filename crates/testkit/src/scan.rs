@@ -24,7 +24,8 @@ impl Scanner {
     #[must_use]
     pub fn new(canaries: &[Canary]) -> Self {
         let pieces = canaries.iter().flat_map(Canary::pieces);
-        let labels = canaries.iter().flat_map(|canary| [canary.label.clone(), canary.label.clone(), canary.label.clone()]).collect();
+        let labels =
+            canaries.iter().flat_map(|canary| [canary.label.clone(), canary.label.clone(), canary.label.clone()]).collect();
         Self { pieces: AhoCorasick::new(pieces).expect("pieces"), labels }
     }
 

@@ -85,10 +85,7 @@ pub fn client_of_authority(
 ///
 /// # Errors
 /// [`ConfigError::Certificate`] when an extra root is not a certificate.
-pub fn client_of_public(
-    public: &[TrustAnchor<'static>],
-    extra: &[Vec<u8>],
-) -> Result<Arc<ClientConfig>, ConfigError> {
+pub fn client_of_public(public: &[TrustAnchor<'static>], extra: &[Vec<u8>]) -> Result<Arc<ClientConfig>, ConfigError> {
     let mut roots = roots_of(extra.iter().map(Vec::as_slice))?;
     roots.extend(public.iter().cloned());
     let mut config = ClientConfig::builder_with_provider(provider())

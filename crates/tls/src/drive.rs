@@ -1,9 +1,7 @@
 //! One step of rustls' state machine over the caller's buffers.
 
 use lethe_content::ContentBuf;
-use rustls::unbuffered::{
-    ConnectionState, EncodeError, EncryptError, InsufficientSizeError, UnbufferedStatus,
-};
+use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, InsufficientSizeError, UnbufferedStatus};
 
 use crate::TlsError;
 
@@ -85,10 +83,7 @@ pub(crate) fn step<Data>(
     (discard, step)
 }
 
-fn encode(
-    mut encode: impl FnMut(&mut [u8]) -> Result<usize, EncodeError>,
-    outgoing: &mut ContentBuf,
-) -> Result<Step, TlsError> {
+fn encode(mut encode: impl FnMut(&mut [u8]) -> Result<usize, EncodeError>, outgoing: &mut ContentBuf) -> Result<Step, TlsError> {
     match encode(&mut []) {
         Ok(_) => Ok(Step::Again),
         Err(EncodeError::InsufficientSize(InsufficientSizeError { required_size })) => {

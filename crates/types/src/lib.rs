@@ -2,12 +2,14 @@
 
 mod account;
 mod failure;
+mod network;
 mod operation;
 mod secret;
 mod time;
 
 pub use account::{AccountPseudonym, KeyHash, KeyId, RouteId};
 pub use failure::Failure;
+pub use network::Network;
 pub use operation::Operation;
 pub use secret::SecretBytes;
 pub use time::{Clock, Millis, SystemClock};

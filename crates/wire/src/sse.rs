@@ -58,6 +58,8 @@ fn field(bytes: &[u8], line: Range<usize>) -> Result<Option<Range<usize>>, NotEv
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed test")]
+
     use proptest::prelude::*;
 
     use super::{NotEvents, next_event};
@@ -74,7 +76,10 @@ mod tests {
     #[test]
     fn events_are_found() {
         let stream = b": hi\r\n\r\nevent: a\ndata: one\ndata:two\n\ndata\n\ndata: [DONE]\r\n\r\ndata: rest";
-        assert_eq!(data(stream).unwrap(), [vec![], vec!["one".to_owned(), "two".into()], vec![String::new()], vec!["[DONE]".into()]]);
+        assert_eq!(
+            data(stream).unwrap(),
+            [vec![], vec!["one".to_owned(), "two".into()], vec![String::new()], vec!["[DONE]".into()]]
+        );
         assert_eq!(data(b"<html>\n\n"), Err(NotEvents));
         assert_eq!(data(b"data: a\rdata: b\n\n"), Err(NotEvents));
     }

@@ -198,7 +198,11 @@ pub(crate) fn gateway(config: &Config, identity: Identity) -> GatewayBoot {
         body_idle_seconds: 30,
         keep_alive_seconds: 75,
     };
-    GatewayBoot { client_tls, identity, limits }
+    let trusted_peers = match &gateway.tls {
+        ClientTls::TerminatedByProxy { trusted_peers } => trusted_peers.clone(),
+        ClientTls::None | ClientTls::Own { .. } => Vec::new(),
+    };
+    GatewayBoot { client_tls, trusted_peers, identity, limits }
 }
 
 /// The node front's boot message.

@@ -7,29 +7,29 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Special IPv4 blocks: address, prefix length.
 const SPECIAL_V4: &[(Ipv4Addr, u32)] = &[
-    (Ipv4Addr::new(0, 0, 0, 0), 8),         // this network, RFC 791
-    (Ipv4Addr::new(10, 0, 0, 0), 8),        // private, RFC 1918
-    (Ipv4Addr::new(100, 64, 0, 0), 10),     // carrier-grade NAT, RFC 6598
-    (Ipv4Addr::new(127, 0, 0, 0), 8),       // loopback, RFC 1122
-    (Ipv4Addr::new(169, 254, 0, 0), 16),    // link-local, RFC 3927; cloud metadata services live here
-    (Ipv4Addr::new(172, 16, 0, 0), 12),     // private, RFC 1918
-    (Ipv4Addr::new(192, 0, 0, 0), 24),      // protocol assignments, RFC 6890
-    (Ipv4Addr::new(192, 0, 2, 0), 24),      // documentation, RFC 5737
-    (Ipv4Addr::new(192, 88, 99, 0), 24),    // 6to4 relays, RFC 7526
-    (Ipv4Addr::new(192, 168, 0, 0), 16),    // private, RFC 1918
-    (Ipv4Addr::new(198, 18, 0, 0), 15),     // benchmarks, RFC 2544
-    (Ipv4Addr::new(198, 51, 100, 0), 24),   // documentation, RFC 5737
-    (Ipv4Addr::new(203, 0, 113, 0), 24),    // documentation, RFC 5737
-    (Ipv4Addr::new(224, 0, 0, 0), 4),       // multicast, RFC 5771
-    (Ipv4Addr::new(240, 0, 0, 0), 4),       // reserved and broadcast, RFC 1112
+    (Ipv4Addr::new(0, 0, 0, 0), 8),       // this network, RFC 791
+    (Ipv4Addr::new(10, 0, 0, 0), 8),      // private, RFC 1918
+    (Ipv4Addr::new(100, 64, 0, 0), 10),   // carrier-grade NAT, RFC 6598
+    (Ipv4Addr::new(127, 0, 0, 0), 8),     // loopback, RFC 1122
+    (Ipv4Addr::new(169, 254, 0, 0), 16),  // link-local, RFC 3927; cloud metadata services live here
+    (Ipv4Addr::new(172, 16, 0, 0), 12),   // private, RFC 1918
+    (Ipv4Addr::new(192, 0, 0, 0), 24),    // protocol assignments, RFC 6890
+    (Ipv4Addr::new(192, 0, 2, 0), 24),    // documentation, RFC 5737
+    (Ipv4Addr::new(192, 88, 99, 0), 24),  // 6to4 relays, RFC 7526
+    (Ipv4Addr::new(192, 168, 0, 0), 16),  // private, RFC 1918
+    (Ipv4Addr::new(198, 18, 0, 0), 15),   // benchmarks, RFC 2544
+    (Ipv4Addr::new(198, 51, 100, 0), 24), // documentation, RFC 5737
+    (Ipv4Addr::new(203, 0, 113, 0), 24),  // documentation, RFC 5737
+    (Ipv4Addr::new(224, 0, 0, 0), 4),     // multicast, RFC 5771
+    (Ipv4Addr::new(240, 0, 0, 0), 4),     // reserved and broadcast, RFC 1112
 ];
 
 /// Special IPv6 blocks within the global range 2000::/3; everything outside that range is special anyway.
 const SPECIAL_V6: &[(Ipv6Addr, u32)] = &[
-    (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23),      // protocol assignments and Teredo, RFC 2928, RFC 4380
-    (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32),  // documentation, RFC 3849
-    (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16),      // 6to4: leads to an IPv4 address, RFC 3056
-    (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20),      // documentation, RFC 9637
+    (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23), // protocol assignments and Teredo, RFC 2928, RFC 4380
+    (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32), // documentation, RFC 3849
+    (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16), // 6to4: leads to an IPv4 address, RFC 3056
+    (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20), // documentation, RFC 9637
 ];
 
 /// IPv6 addresses of the public internet, RFC 4291.
@@ -75,16 +75,54 @@ mod tests {
 
     #[test]
     fn only_public_addresses_without_leave() {
-        let public = ["1.1.1.1", "9.255.255.255", "100.63.255.255", "100.128.0.0", "172.32.0.1", "223.255.255.255", "2606:4700::1",
-            "2a00::1", "::ffff:8.8.8.8", "64:ff9b::808:808"];
+        let public = [
+            "1.1.1.1",
+            "9.255.255.255",
+            "100.63.255.255",
+            "100.128.0.0",
+            "172.32.0.1",
+            "223.255.255.255",
+            "2606:4700::1",
+            "2a00::1",
+            "::ffff:8.8.8.8",
+            "64:ff9b::808:808",
+        ];
         for text in public {
             assert!(allowed(text.parse().unwrap(), false), "{text}");
             assert!(allowed(text.parse().unwrap(), true), "{text}");
         }
-        let private = ["10.0.0.1", "100.64.0.1", "127.0.0.1", "127.255.255.254", "169.254.169.254", "172.16.0.1", "172.31.255.255",
-            "192.0.0.1", "192.0.2.1", "192.168.0.1", "198.18.0.1", "198.51.100.1", "203.0.113.1", "240.0.0.1", "0.0.0.1",
-            "::1", "fe80::1", "fec0::1", "fc00::1", "fd12::1", "2001:db8::1", "2001::1", "2002:7f00:1::1", "3fff::1", "100::1",
-            "::127.0.0.1", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "64:ff9b::7f00:1", "64:ff9b:1::1"];
+        let private = [
+            "10.0.0.1",
+            "100.64.0.1",
+            "127.0.0.1",
+            "127.255.255.254",
+            "169.254.169.254",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.0.0.1",
+            "192.0.2.1",
+            "192.168.0.1",
+            "198.18.0.1",
+            "198.51.100.1",
+            "203.0.113.1",
+            "240.0.0.1",
+            "0.0.0.1",
+            "::1",
+            "fe80::1",
+            "fec0::1",
+            "fc00::1",
+            "fd12::1",
+            "2001:db8::1",
+            "2001::1",
+            "2002:7f00:1::1",
+            "3fff::1",
+            "100::1",
+            "::127.0.0.1",
+            "::ffff:127.0.0.1",
+            "::ffff:169.254.169.254",
+            "64:ff9b::7f00:1",
+            "64:ff9b:1::1",
+        ];
         for text in private {
             assert!(!allowed(text.parse().unwrap(), false), "{text}");
             assert!(allowed(text.parse().unwrap(), true), "{text}: the operator's leave");

@@ -169,7 +169,13 @@ pub fn run(start: DialerStart) -> Result<(), Stage> {
 }
 
 /// Answers one dial.
-async fn serve(gateway: Arc<AsyncChannel>, request: u32, endpoint: Option<Endpoint>, room: bool, names: Arc<Names>) -> Result<(), ChannelError> {
+async fn serve(
+    gateway: Arc<AsyncChannel>,
+    request: u32,
+    endpoint: Option<Endpoint>,
+    room: bool,
+    names: Arc<Names>,
+) -> Result<(), ChannelError> {
     let connected = match endpoint {
         None => Err(DialError::RefusedByList),
         Some(_) if !room => Err(DialError::Busy),
@@ -248,7 +254,8 @@ mod tests {
 
     #[test]
     fn families_take_turns() {
-        let mut addresses: Vec<std::net::IpAddr> = ["::1", "::2", "::3", "1.0.0.1", "1.0.0.2"].map(|text| text.parse().unwrap()).into();
+        let mut addresses: Vec<std::net::IpAddr> =
+            ["::1", "::2", "::3", "1.0.0.1", "1.0.0.2"].map(|text| text.parse().unwrap()).into();
         take_turns(&mut addresses);
         let turns: Vec<String> = addresses.iter().map(ToString::to_string).collect();
         assert_eq!(turns, ["::1", "1.0.0.1", "::2", "1.0.0.2", "::3"]);

@@ -1,9 +1,6 @@
 //! Host names to addresses, with the system's configuration as it was before the walls.
 
-use std::{
-    net::IpAddr,
-    sync::Arc,
-};
+use std::{net::IpAddr, sync::Arc};
 
 use hickory_resolver::{
     Hosts, TokioResolver,

@@ -134,9 +134,7 @@ pub(super) const ALL: &[Probe] = &[
         let mut args = [NULL, Arg::Number(4096), Arg::Number(CREATE)];
         ipc(libc::SYS_shmget, libc::SYS_shmctl, &mut args, &[REMOVE, 0])
     }),
-    probe("msgget", |_| {
-        ipc(libc::SYS_msgget, libc::SYS_msgctl, &mut [NULL, Arg::Number(CREATE)], &[REMOVE, 0])
-    }),
+    probe("msgget", |_| ipc(libc::SYS_msgget, libc::SYS_msgctl, &mut [NULL, Arg::Number(CREATE)], &[REMOVE, 0])),
     probe("semget", |_| {
         let mut args = [NULL, Arg::Number(1), Arg::Number(CREATE)];
         ipc(libc::SYS_semget, libc::SYS_semctl, &mut args, &[0, REMOVE, 0])
@@ -195,7 +193,9 @@ pub(super) const ALL: &[Probe] = &[
     probe("clone3", |_| done(call(libc::SYS_clone3, &mut [Arg::Memory(&mut zeroed()), NULL]))),
     probe("kill_parent", |c| done(call(libc::SYS_kill, &mut [number(c.parent), NULL]))),
     // PTRACE_SEIZE does not stop its target, which is free again when this process ends (ptrace(2)).
-    probe("ptrace_sibling", |c| done(call(libc::SYS_ptrace, &mut [number(libc::PTRACE_SEIZE as i32), number(c.parent), NULL, NULL]))),
+    probe("ptrace_sibling", |c| {
+        done(call(libc::SYS_ptrace, &mut [number(libc::PTRACE_SEIZE as i32), number(c.parent), NULL, NULL]))
+    }),
     probe("process_vm_readv", |c| {
         let (mut local, mut remote) = (zeroed(), zeroed());
         // Length 1 at address 0 on both sides: EFAULT where reading is allowed.
@@ -225,9 +225,7 @@ pub(super) const ALL: &[Probe] = &[
         done(call(libc::SYS_prlimit64, &mut [NULL, number(libc::RLIMIT_FSIZE as i32), Arg::Memory(&mut limit), NULL]))
     }),
     probe("set_dumpable", |_| done(call(libc::SYS_prctl, &mut [number(libc::PR_SET_DUMPABLE), Arg::Number(1)]))),
-    probe("prctl_seccomp", |_| {
-        done(call(libc::SYS_prctl, &mut [number(libc::PR_SET_SECCOMP), Arg::Number(2), NULL]))
-    }),
+    probe("prctl_seccomp", |_| done(call(libc::SYS_prctl, &mut [number(libc::PR_SET_SECCOMP), Arg::Number(2), NULL]))),
     probe("seccomp", |_| done(call(libc::SYS_seccomp, &mut [Arg::Number(1), NULL, NULL]))),
     probe("setresuid_root", |_| done(call(libc::SYS_setresuid, &mut [NO_FD, NO_FD, NO_FD]))),
 ];

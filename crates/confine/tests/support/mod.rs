@@ -18,8 +18,8 @@ use lethe_confine::{
     confine,
 };
 use lethe_handover::{
-    BootOptions, DialerBoot, EngineBoot, FromChild, GatewayBoot, GatewayLimits, Identity, NodeBoot, Posture, Role, SecretBytes, Stage,
-    ToChild,
+    BootOptions, DialerBoot, EngineBoot, FromChild, GatewayBoot, GatewayLimits, Identity, NodeBoot, Posture, Role, SecretBytes,
+    Stage, ToChild,
 };
 use serde::Serialize;
 
@@ -199,10 +199,13 @@ pub fn message(role: Role, options: BootOptions) -> ToChild {
     let identity = || Identity { authority: Vec::new(), chain: Vec::new(), key: SecretBytes::new(vec![1]) };
     match role {
         Role::Dialer => ToChild::Dialer(Box::new(DialerBoot { verify_key: [0; 32], endpoints: Vec::new() }), options),
-        Role::Engine => ToChild::Engine(Box::new(EngineBoot { model: String::new(), threads: 1, concurrent: 1, queue: 1 }), options),
-        Role::Gateway => {
-            ToChild::Gateway(Box::new(GatewayBoot { client_tls: None, identity: identity(), limits: limits() }), options)
+        Role::Engine => {
+            ToChild::Engine(Box::new(EngineBoot { model: String::new(), threads: 1, concurrent: 1, queue: 1 }), options)
         }
+        Role::Gateway => ToChild::Gateway(
+            Box::new(GatewayBoot { client_tls: None, trusted_peers: Vec::new(), identity: identity(), limits: limits() }),
+            options,
+        ),
         Role::Node => ToChild::Node(Box::new(NodeBoot { identity: identity(), max_connections: 1 }), options),
         Role::Control => panic!("control is not confined"),
     }

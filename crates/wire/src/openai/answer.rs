@@ -62,7 +62,11 @@ pub(super) fn tokens(value: &mut Cursor<'_>) -> Result<Option<Tokens>, JsonError
                 return Ok::<(), JsonError>(());
             }
         };
-        if key.raw() == "prompt_tokens" { input = count } else { output = count }
+        if key.raw() == "prompt_tokens" {
+            input = count
+        } else {
+            output = count
+        }
         Ok(())
     })?;
     Ok(input.zip(output).map(|(input, output)| Tokens { input, output }))
@@ -87,6 +91,8 @@ pub fn quotes(text: &[u8], secret: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed test")]
+
     use super::{Tokens, inspect_answer};
 
     #[test]
@@ -94,7 +100,13 @@ mod tests {
         let read = |usage: &str| inspect_answer(format!(r#"{{"choices":[],"usage":{usage}}}"#).as_bytes()).unwrap().tokens;
         assert_eq!(read(r#"{"prompt_tokens":3,"completion_tokens":4,"x":{"a":[1]}}"#), Some(Tokens { input: 3, output: 4 }));
         assert_eq!(read(r#"{"prompt_tokens":3,"total_tokens":3}"#), Some(Tokens { input: 3, output: 0 }), "embeddings");
-        for doubtful in ["null", "{}", r#"{"prompt_tokens":-3}"#, r#"{"prompt_tokens":3.5,"completion_tokens":1}"#, r#"{"prompt_tokens":99999999999}"#] {
+        for doubtful in [
+            "null",
+            "{}",
+            r#"{"prompt_tokens":-3}"#,
+            r#"{"prompt_tokens":3.5,"completion_tokens":1}"#,
+            r#"{"prompt_tokens":99999999999}"#,
+        ] {
             assert_eq!(read(doubtful), None, "{doubtful}");
         }
         assert!(inspect_answer(b"<html>").is_err());

@@ -84,6 +84,8 @@ pub(super) fn escape(text: &str, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed test")]
+
     use super::{ErrorBody, ErrorType};
 
     #[test]

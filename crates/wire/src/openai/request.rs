@@ -189,8 +189,8 @@ impl Request {
             match value.kind()? {
                 Kind::Bool => wants_usage = value.boolean()?,
                 Kind::Null => {
-                value.skip()?;
-            }
+                    value.skip()?;
+                }
                 _ => return Err(Refusal::WrongType("stream_options.include_usage", "true or false")),
             }
             options.include_usage = Some(at..value.offset_of_last());
@@ -287,8 +287,10 @@ const AUDIO_OUTPUT: Conflict =
     Conflict { field: "modalities", instead: "spoken answers are kept by the provider for an hour; ask for \"text\" only" };
 const AUDIO_REFERENCE: Conflict =
     Conflict { field: "messages.audio", instead: "it points to a stored answer; send its text in `content`" };
-const FILE_REFERENCE: Conflict =
-    Conflict { field: "messages.content.file.file_id", instead: "it points to a stored file; send the content inline as `file_data`" };
+const FILE_REFERENCE: Conflict = Conflict {
+    field: "messages.content.file.file_id",
+    instead: "it points to a stored file; send the content inline as `file_data`",
+};
 const REMOTE_MEDIA: Conflict = Conflict {
     field: "messages.content.image_url.url",
     instead: "media behind URLs are never fetched, since the one who serves them would see and keep the request; send a `data:` URL",
@@ -337,6 +339,8 @@ fn quoted(text: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed test")]
+
     use lethe_content::ContentBuf;
     use lethe_policy::{FieldRules, ProviderKind};
     use lethe_types::Operation;
@@ -345,7 +349,9 @@ mod tests {
 
     fn rules() -> FieldRules {
         FieldRules {
-            chat_fields: ["messages", "model", "store", "stream", "stream_options", "temperature", "tools", "modalities"].map(String::from).into(),
+            chat_fields: ["messages", "model", "store", "stream", "stream_options", "temperature", "tools", "modalities"]
+                .map(String::from)
+                .into(),
             embeddings_fields: ["input", "model"].map(String::from).into(),
             tool_types: vec!["function".into()],
             force_store_false: true,
@@ -395,10 +401,14 @@ mod tests {
 
     #[test]
     fn unknown_and_double_fields_are_refused_by_name() {
-        for (fields, name) in [(r#","persist":true"#, "persist"), (r#","Temperature":1"#, "Temperature"), (r#","per\nsist":1"#, "per?sist")] {
+        for (fields, name) in
+            [(r#","persist":true"#, "persist"), (r#","Temperature":1"#, "Temperature"), (r#","per\nsist":1"#, "per?sist")]
+        {
             assert!(matches!(with(fields), Err(Refusal::UnknownField(field)) if field.as_str() == name), "{fields}");
         }
-        for fields in [r#","stream":true,"stream":false"#, r#","stream":true,"Stream":false"#, r#","store":false,"\u0073tore":false"#] {
+        for fields in
+            [r#","stream":true,"stream":false"#, r#","stream":true,"Stream":false"#, r#","store":false,"\u0073tore":false"#]
+        {
             assert!(matches!(with(fields), Err(Refusal::DuplicateField(_))), "{fields}");
         }
         assert!(matches!(with(r#","tools":[{"type":"mcp"}]"#), Err(Refusal::UnknownTool(tool)) if tool.as_str() == "mcp"));
@@ -430,8 +440,14 @@ mod tests {
         assert_eq!(edited(r#" { "model" : "m" , "messages":[ ]}"#, "n"), r#" {"store":false, "model" : "n" , "messages":[ ]}"#);
         for (options, expected) in [
             ("", r#"{"store":false,"stream_options":{"include_usage":true},"model":"m","messages":[],"stream":true}"#),
-            (r#","stream_options":null"#, r#"{"store":false,"model":"m","messages":[],"stream":true,"stream_options":{"include_usage":true}}"#),
-            (r#","stream_options":{}"#, r#"{"store":false,"model":"m","messages":[],"stream":true,"stream_options":{"include_usage":true}}"#),
+            (
+                r#","stream_options":null"#,
+                r#"{"store":false,"model":"m","messages":[],"stream":true,"stream_options":{"include_usage":true}}"#,
+            ),
+            (
+                r#","stream_options":{}"#,
+                r#"{"store":false,"model":"m","messages":[],"stream":true,"stream_options":{"include_usage":true}}"#,
+            ),
             (
                 r#","stream_options":{"include_usage":false}"#,
                 r#"{"store":false,"model":"m","messages":[],"stream":true,"stream_options":{"include_usage":true}}"#,

@@ -152,8 +152,7 @@ impl ChatStream {
 }
 
 fn inspect(data: &[u8]) -> Result<Chunk, StreamFault> {
-    let mut chunk =
-        Chunk { tokens: None, usage_span: None, choices: 0, finished: false, is_error: false, deltas: 0 };
+    let mut chunk = Chunk { tokens: None, usage_span: None, choices: 0, finished: false, is_error: false, deltas: 0 };
     let mut cursor = Cursor::new(data)?;
     let mut previous_end = None;
     cursor.object(|key, key_span, value| {
@@ -215,6 +214,8 @@ fn choice(item: &mut Cursor<'_>, finished: &mut bool, deltas: &mut u32) -> Resul
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed test")]
+
     use lethe_content::ContentBuf;
     use proptest::prelude::*;
 
@@ -284,7 +285,14 @@ mod tests {
 
     #[test]
     fn what_is_no_chunk_is_a_fault() {
-        for bad in ["data: {\"a\":\n\n", "data: hello\n\n", "<html>\n", "data: [1]\n\n", "data: {\"choices\":[1]}\n\n", "data: {} {}\n\n"] {
+        for bad in [
+            "data: {\"a\":\n\n",
+            "data: hello\n\n",
+            "<html>\n",
+            "data: [1]\n\n",
+            "data: {\"choices\":[1]}\n\n",
+            "data: {} {}\n\n",
+        ] {
             assert_eq!(pass(&mut ChatStream::new(false), bad.as_bytes(), 5).0, Err(StreamFault), "{bad}");
         }
         let mut stream = ChatStream::new(false);
