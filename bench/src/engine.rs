@@ -18,6 +18,9 @@ use crate::problem::{Problem, While as _};
 use crate::process::cpu_time;
 use crate::targets::Lethe;
 
+/// How many bytes had arrived, and when.
+type Arrivals = Vec<(usize, Instant)>;
+
 /// Tokens a second that an answer has to come at, on one processor.
 const TARGET: f64 = 20.0;
 /// No answer takes longer than this.
@@ -214,7 +217,7 @@ impl Client {
     }
 
     /// The body of an answer, and how much of it was there when.
-    fn exchange(&mut self, what: &str, body: &str) -> Result<(Vec<u8>, Vec<(usize, Instant)>), Problem> {
+    fn exchange(&mut self, what: &str, body: &str) -> Result<(Vec<u8>, Arrivals), Problem> {
         let mut request = String::new();
         let _ = write!(request, "{what} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n", self.key);
         let _ = write!(request, "content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len());

@@ -6,7 +6,7 @@ mod support;
 
 use std::{
     io::{Read, Write},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, UdpSocket},
     os::fd::OwnedFd,
 };
 
@@ -17,7 +17,7 @@ use lethe_confine::{
 };
 use lethe_handover::{DialerBoot, FromChild, Stage, ToChild};
 use lethe_policy::endpoints::{Endpoint, EndpointList, SignedEndpoints};
-use support::{Started, Who, borrowed, exec, start};
+use support::{Started, Who, borrowed, exec, replace_file, start};
 
 const EXECUTABLE: &str = env!("CARGO_BIN_EXE_lethe-dataplane");
 
@@ -31,10 +31,14 @@ fn signed(key: &Ed25519KeyPair, version: u64, endpoints: Vec<Endpoint>) -> Vec<u
 
 /// A confined dialer that serves, and the socket to it.
 fn dialer(who: Who, key: &Ed25519KeyPair, endpoints: Vec<u8>) -> (Started, OwnedFd) {
+    dialer_after(who, key, endpoints, || ())
+}
+
+fn dialer_after(who: Who, key: &Ed25519KeyPair, endpoints: Vec<u8>, before: impl FnOnce()) -> (Started, OwnedFd) {
     let verify_key = key.public_key().as_ref().try_into().unwrap();
     let boot = ToChild::Dialer(Box::new(DialerBoot { verify_key, endpoints }), who.options());
     let (gateway, theirs) = Channel::pair().unwrap();
-    let mut started = start(&boot, &borrowed(&[theirs]), || (), || exec(who, EXECUTABLE, &[EXECUTABLE, "dialer"], &[]));
+    let mut started = start(&boot, &borrowed(&[theirs]), before, || exec(who, EXECUTABLE, &[EXECUTABLE, "dialer"], &[]));
     assert_eq!(started.stages().last(), Some(&Stage::Serving));
     assert!(matches!(started.report(), Ok(FromChild::Ready(_))));
     (started, gateway.into_fd())
@@ -138,4 +142,80 @@ async fn it_answers_self_tests_drains_and_fails_over() {
     let (_next, socket) = dialer(Who::Root, &key, signed(&key, 1, Vec::new()));
     client.replace(socket).await;
     assert!(client.dial(1).await.is_ok(), "a new dialer is told the newest list");
+}
+
+/// Where the scripted name server listens: a loopback address that no host uses for one.
+const NAME_SERVER: &str = "127.0.0.77";
+
+/// The answer to a DNS query (RFC 1035, section 4): `here.test` and `long.test` are 127.0.0.1,
+/// nothing else has addresses. Over UDP the answer for `long.test` is cut off, so that the client comes back over TCP.
+fn dns_answer(query: &[u8], over_tcp: bool) -> Vec<u8> {
+    let end = 12 + query[12..].iter().position(|byte| *byte == 0).unwrap();
+    let is_a = query[end + 1..end + 3] == [0, 1];
+    let name = &query[13..end];
+    let address: Option<[u8; 4]> = match name.iter().map(u8::to_ascii_lowercase).collect::<Vec<_>>().as_slice() {
+        b"here\x04test" | b"long\x04test" => Some([127, 0, 0, 1]),
+        _ => None,
+    };
+    let cut = name.eq_ignore_ascii_case(b"long\x04test") && !over_tcp;
+    let address = address.filter(|_| is_a && !cut);
+    let mut answer = query[..2].to_vec();
+    answer.extend([0x81 | if cut { 0x02 } else { 0 }, 0x80, 0, 1, 0, u8::from(address.is_some()), 0, 0, 0, 0]);
+    answer.extend(&query[12..end + 5]);
+    if let Some(address) = address {
+        answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
+        answer.extend(address);
+    }
+    answer
+}
+
+fn serve_names() {
+    let (udp, tcp) = (UdpSocket::bind((NAME_SERVER, 53)).unwrap(), TcpListener::bind((NAME_SERVER, 53)).unwrap());
+    std::thread::spawn(move || {
+        let mut query = [0; 1500];
+        while let Ok((len, from)) = udp.recv_from(&mut query) {
+            udp.send_to(&dns_answer(&query[..len], false), from).unwrap();
+        }
+    });
+    std::thread::spawn(move || {
+        while let Ok((mut stream, _)) = tcp.accept() {
+            let mut len = [0; 2];
+            while stream.read_exact(&mut len).is_ok() {
+                let mut query = vec![0; usize::from(u16::from_be_bytes(len))];
+                stream.read_exact(&mut query).unwrap();
+                let answer = dns_answer(&query, true);
+                let len = u16::try_from(answer.len()).unwrap().to_be_bytes();
+                stream.write_all(&[&len[..], &answer].concat()).unwrap();
+            }
+        }
+    });
+}
+
+#[tokio::test]
+async fn names_resolve_inside_the_walls_and_private_answers_are_refused() {
+    serve_names();
+    let configuration = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&configuration, format!("nameserver {NAME_SERVER}\noptions timeout:2 attempts:1\n")).unwrap();
+    // Readable for whoever the dialer runs as.
+    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    std::fs::set_permissions(configuration.path(), readable).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let key = Ed25519KeyPair::generate().unwrap();
+    for who in Who::ALL {
+        let list = vec![
+            endpoint(1, "here.test", port, true),
+            endpoint(2, "long.test", port, true),
+            endpoint(3, "here.test", port, false),
+            endpoint(4, "nowhere.test", port, true),
+        ];
+        let path = configuration.path().to_owned();
+        let before = move || replace_file(&path, "/etc/resolv.conf");
+        let (_started, socket) = dialer_after(who, &key, signed(&key, 1, list), before);
+        let client = Client::new(socket).unwrap();
+        assert!(client.dial(1).await.is_ok(), "{who:?}: over UDP");
+        assert!(client.dial(2).await.is_ok(), "{who:?}: over TCP after a truncated answer");
+        assert_eq!(client.dial(3).await.err(), Some(DialError::Dns), "{who:?}: a public name with a private address");
+        assert_eq!(client.dial(4).await.err(), Some(DialError::Dns), "{who:?}");
+    }
 }

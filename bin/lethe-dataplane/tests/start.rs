@@ -10,7 +10,7 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use lethe_confine::{channel::Channel, posture};
 use lethe_handover::{BootOptions, DialerBoot, FromChild, Role, Stage, ToChild};
 use lethe_policy::endpoints::{EndpointList, SignedEndpoints};
-use support::{Started, Who, borrowed, exec, fail_syscall, message, start};
+use support::{Started, Who, borrowed, exec, fail_syscall, message, replace_file, start};
 
 const EXECUTABLE: &str = env!("CARGO_BIN_EXE_lethe-dataplane");
 
@@ -189,25 +189,15 @@ fn a_boot_message_that_does_not_fit_is_fatal() {
 #[test]
 fn swap_is_fatal_where_memory_is_not_locked() {
     // A mount namespace of its own in which the host has swap.
-    let swaps = std::env::temp_dir().join(format!("lethe-swaps-{}", std::process::id()));
+    let swaps = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&swaps, "Filename\tType\tSize\tUsed\tPriority\n/swapfile file 1048576 0 -2\n").unwrap();
-    let path = swaps.clone();
+    let path = swaps.path().to_owned();
     let started = dialer_with(&boot(Who::Root.options()), &[Channel::pair().unwrap().1], move || {
-        use rustix::{
-            mount::{MountPropagationFlags, mount_bind, mount_change},
-            process::{Resource, Rlimit, setrlimit},
-        };
-        #[expect(unsafe_code, reason = "a namespace for one child")]
-        // SAFETY: only mounts are unshared, in a child with one thread.
-        unsafe {
-            assert_eq!(libc::unshare(libc::CLONE_NEWNS), 0);
-        }
-        mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();
-        mount_bind(&path, "/proc/swaps").unwrap();
+        use rustix::process::{Resource, Rlimit, setrlimit};
+        replace_file(&path, "/proc/swaps");
         setrlimit(Resource::Memlock, Rlimit { current: Some(1 << 20), maximum: Some(1 << 20) }).unwrap();
     });
     assert_eq!(failing_stage(started), Stage::Swap);
-    std::fs::remove_file(swaps).unwrap();
 }
 
 #[test]

@@ -47,7 +47,8 @@ impl Watch {
     }
 
     /// Tries every way out again and looks at the descriptor table as it is now: the answer to
-    /// [`ToChild::SelfTest`]. Takes a few milliseconds.
+    /// [`ToChild::SelfTest`]. Takes about 0.2 µs for each descriptor number below `RLIMIT_NOFILE`: a few milliseconds where it is
+    /// 20,000, a fifth of a second where it is a million.
     #[must_use]
     pub fn again(&self) -> Posture {
         let mut posture = self.posture.clone();

@@ -10,6 +10,9 @@ use rustix::{
     io::Errno,
 };
 
+/// Bound of a file that is read whole, in bytes.
+const FILE_LIMIT: usize = 16 * 1024 * 1024;
+
 /// Handles for the questions that the start asks.
 pub(crate) struct Facts {
     tasks: OwnedFd,
@@ -60,18 +63,21 @@ fn numbers(directory: &OwnedFd) -> Result<Vec<i32>, Errno> {
     Ok(numbers)
 }
 
-/// The start of a small file: enough for what is read here, and bounded.
+/// A file that is no longer than [`FILE_LIMIT`]: host names, name servers, accounts of processes.
+///
+/// # Errors
+/// `EFBIG` beyond the limit, or whatever the kernel says.
 pub(crate) fn read_file(path: &std::ffi::CStr) -> Result<Vec<u8>, Errno> {
-    const LIMIT: usize = 64 * 1024;
     let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    let mut text = vec![0; LIMIT];
-    let mut len = 0;
+    let (mut text, mut part) = (Vec::new(), [0; 4096]);
     loop {
-        match rustix::io::read(&file, text.get_mut(len..).unwrap_or_default())? {
-            0 => break,
-            more => len += more,
+        let len = rustix::io::retry_on_intr(|| rustix::io::read(&file, &mut part))?;
+        if len == 0 {
+            return Ok(text);
+        }
+        text.extend_from_slice(part.get(..len).unwrap_or_default());
+        if text.len() > FILE_LIMIT {
+            return Err(Errno::FBIG);
         }
     }
-    text.truncate(len);
-    Ok(text)
 }

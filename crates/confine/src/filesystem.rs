@@ -106,3 +106,64 @@ fn move_to_empty_root() -> Result<(), Errno> {
     let probe = rustix::fs::open(c"/probe", OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC, Mode::RUSR);
     if proc_gone && matches!(probe, Err(Errno::ROFS | Errno::ACCESS)) { Ok(()) } else { Err(Errno::PERM) }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(unsafe_code, clippy::unwrap_used, reason = "Landlock is tried in forked children, one for each role")]
+
+    use super::*;
+
+    /// What Landlock alone refuses: errno of opening a file, making one, TCP connect, TCP bind, and a signal to the parent.
+    fn refusals(role: Option<Role>) -> [i32; 5] {
+        let (read, write) = rustix::pipe::pipe().unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        // SAFETY: the child makes system calls and ends; it takes no lock that another thread of the test could hold.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let mut answers = [-1_i32; 5];
+            let ready = role.is_none_or(|role| {
+                rustix::thread::set_no_new_privs(true).is_ok()
+                    && matches!(offer(), Ok(Offer::Landlock(abi)) if restrict(role, abi).is_ok())
+            });
+            if ready {
+                answers = attempts(port);
+            }
+            let bytes = answers.map(i32::to_ne_bytes).concat();
+            let _ = rustix::io::write(&write, &bytes);
+            // SAFETY: ends the child without the test runner's exit handlers.
+            unsafe { libc::_exit(0) };
+        }
+        drop(write);
+        let mut bytes = [0; 20];
+        assert_eq!(rustix::io::read(&read, &mut bytes), Ok(20));
+        // SAFETY: a child of this process, waited for once.
+        unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+        std::array::from_fn(|index| i32::from_ne_bytes(bytes[index * 4..index * 4 + 4].try_into().unwrap()))
+    }
+
+    fn attempts(port: u16) -> [i32; 5] {
+        use rustix::net::{AddressFamily, SocketAddrV4, SocketType};
+        let code = |result: Result<(), Errno>| result.map_or_else(Errno::raw_os_error, |()| 0);
+        let open = |path, flags| rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::RUSR).map(drop);
+        let socket = || rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None);
+        let at = |port| SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, port);
+        [
+            code(open(c"/etc/passwd", OFlags::RDONLY)),
+            code(open(c"/tmp", OFlags::WRONLY | OFlags::TMPFILE)),
+            code(socket().and_then(|socket| rustix::net::connect(socket, &at(port)))),
+            code(socket().and_then(|socket| rustix::net::bind(socket, &at(0)))),
+            code(rustix::process::test_kill_process(rustix::process::getppid().unwrap())),
+        ]
+    }
+
+    #[test]
+    fn landlock_alone_refuses_files_connections_and_signals() {
+        assert_eq!(refusals(None), [0; 5], "control: without it everything works");
+        let (access, permission) = (libc::EACCES, libc::EPERM);
+        for role in [Role::Engine, Role::Gateway, Role::Node] {
+            assert_eq!(refusals(Some(role)), [access, access, access, access, permission], "{role:?}");
+        }
+        assert_eq!(refusals(Some(Role::Dialer)), [access, access, 0, access, permission], "the dialer connects, and no more");
+    }
+}

@@ -67,7 +67,7 @@ fn a_kernel_that_refuses_landlock_is_no_kernel_without_it() {
 
 #[test]
 fn a_second_thread_is_refused_before_and_after_the_secrets() {
-    let sleeper = || drop(std::thread::spawn(|| std::thread::park()));
+    let sleeper = || drop(std::thread::spawn(std::thread::park));
     let message = message(Role::Gateway, Who::Root.options());
     let mut early = start(&message, &[], sleeper, || run(Role::Gateway, |_| 0));
     assert_eq!(early.stages().last(), Some(&Stage::SingleThread));

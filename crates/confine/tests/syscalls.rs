@@ -38,9 +38,9 @@ mod libc_number {
         accept4 = SYS_accept4 bind = SYS_bind brk = SYS_brk clock_gettime = SYS_clock_gettime clone = SYS_clone close = SYS_close
         connect = SYS_connect epoll_create1 = SYS_epoll_create1 epoll_ctl = SYS_epoll_ctl epoll_wait = SYS_epoll_wait
         eventfd2 = SYS_eventfd2 exit = SYS_exit exit_group = SYS_exit_group fcntl = SYS_fcntl fstat = SYS_fstat futex = SYS_futex
-        getpeername = SYS_getpeername getrandom = SYS_getrandom getsockname = SYS_getsockname getsockopt = SYS_getsockopt
+        getpeername = SYS_getpeername getrandom = SYS_getrandom getsockopt = SYS_getsockopt
         gettid = SYS_gettid ioctl = SYS_ioctl madvise = SYS_madvise mmap = SYS_mmap mprotect = SYS_mprotect munmap = SYS_munmap
-        prctl = SYS_prctl read = SYS_read readv = SYS_readv recvfrom = SYS_recvfrom recvmsg = SYS_recvmsg
+        prctl = SYS_prctl read = SYS_read recvfrom = SYS_recvfrom recvmsg = SYS_recvmsg
         restart_syscall = SYS_restart_syscall rseq = SYS_rseq rt_sigprocmask = SYS_rt_sigprocmask
         sched_getaffinity = SYS_sched_getaffinity sched_yield = SYS_sched_yield sendmsg = SYS_sendmsg sendto = SYS_sendto
         set_robust_list = SYS_set_robust_list setsockopt = SYS_setsockopt shutdown = SYS_shutdown sigaltstack = SYS_sigaltstack
@@ -51,7 +51,7 @@ mod libc_number {
 fn numbers() -> BTreeMap<&'static str, i64> {
     numbers! {
         accept4 bind brk clock_gettime clone close connect epoll_create1 epoll_ctl epoll_wait eventfd2 exit exit_group fcntl fstat
-        futex getpeername getrandom getsockname getsockopt gettid ioctl madvise mmap mprotect munmap prctl read readv recvfrom
+        futex getpeername getrandom getsockopt gettid ioctl madvise mmap mprotect munmap prctl read recvfrom
         recvmsg restart_syscall rseq rt_sigprocmask sched_getaffinity sched_yield sendmsg sendto set_robust_list setsockopt
         shutdown sigaltstack socket socketpair sysinfo write writev
     }
@@ -153,8 +153,16 @@ const EXEC: i64 = libc::PROT_EXEC as i64;
 const GROWS: i64 = 0x0100_0000;
 const PRIVATE: i64 = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS) as i64;
 const SHARED: i64 = (libc::MAP_SHARED | libc::MAP_ANONYMOUS) as i64;
-const THREAD: i64 =
-    (libc::CLONE_VM | libc::CLONE_FS | libc::CLONE_FILES | libc::CLONE_SIGHAND | libc::CLONE_THREAD | libc::CLONE_SYSVSEM) as i64;
+/// What glibc's pthread_create passes.
+const THREAD: i64 = (libc::CLONE_VM
+    | libc::CLONE_FS
+    | libc::CLONE_FILES
+    | libc::CLONE_SIGHAND
+    | libc::CLONE_THREAD
+    | libc::CLONE_SYSVSEM
+    | libc::CLONE_SETTLS
+    | libc::CLONE_PARENT_SETTID
+    | libc::CLONE_CHILD_CLEARTID) as i64;
 const FAST_OPEN: i64 = libc::MSG_FASTOPEN as i64;
 
 /// A mapping with these rights and flags, without a file.
@@ -184,6 +192,7 @@ const SHARED_BOUNDARIES: &[Boundary] = &[
     map(RW, (libc::MAP_SHARED_VALIDATE | libc::MAP_ANONYMOUS) as i64, false),
     map(RW, libc::MAP_ANONYMOUS as i64, false),
     map(RW, PRIVATE | libc::MAP_HUGETLB as i64, false),
+    map(RW, PRIVATE | libc::MAP_FIXED as i64, false),
     map(RW, PRIVATE | libc::MAP_GROWSDOWN as i64, false),
     map(RW, PRIVATE | 1 << 40, false),
     at("mprotect", [0, 4096, RW, 0, 0, 0], true),
@@ -197,6 +206,7 @@ const SHARED_BOUNDARIES: &[Boundary] = &[
     at("clone", [THREAD & !(libc::CLONE_THREAD as i64), 0, 0, 0, 0, 0], false),
     at("clone", [THREAD & !(libc::CLONE_VM as i64), 0, 0, 0, 0, 0], false),
     at("clone", [THREAD & !(libc::CLONE_FILES as i64), 0, 0, 0, 0, 0], false),
+    at("clone", [THREAD | libc::CLONE_CHILD_SETTID as i64, 0, 0, 0, 0, 0], false),
     at("clone", [THREAD | libc::CLONE_NEWUSER as i64, 0, 0, 0, 0, 0], false),
     at("clone", [THREAD | libc::CLONE_NEWNS as i64, 0, 0, 0, 0, 0], false),
     at("clone", [THREAD | libc::CLONE_UNTRACED as i64, 0, 0, 0, 0, 0], false),
@@ -205,7 +215,7 @@ const SHARED_BOUNDARIES: &[Boundary] = &[
     at("clone", [THREAD | libc::SIGCHLD as i64, 0, 0, 0, 0, 0], false),
     at("clone", [THREAD | 1 << 33, 0, 0, 0, 0, 0], false),
     second("fcntl", libc::F_DUPFD_CLOEXEC as i64, true),
-    second("fcntl", libc::F_GETFD as i64, true),
+    second("fcntl", libc::F_GETFD as i64, false),
     second("fcntl", libc::F_DUPFD as i64, false),
     second("fcntl", libc::F_SETFD as i64, false),
     second("fcntl", libc::F_SETFL as i64, false),
@@ -217,7 +227,8 @@ const SHARED_BOUNDARIES: &[Boundary] = &[
     second("ioctl", libc::FIOASYNC as i64, false),
     second("ioctl", libc::TIOCSTI as i64, false),
     second("ioctl", 0x4008_6602, false), // FS_IOC_SETFLAGS
-    at("prctl", [libc::PR_SET_NAME as i64, 0, 0, 0, 0, 0], true),
+    // A thread's name is to be seen from outside (/proc/PID/comm): 15 bytes at a time.
+    at("prctl", [libc::PR_SET_NAME as i64, 0, 0, 0, 0, 0], false),
     at("prctl", [libc::PR_SET_DUMPABLE as i64, 1, 0, 0, 0, 0], false),
     at("prctl", [libc::PR_SET_SECCOMP as i64, 2, 0, 0, 0, 0], false),
     at("prctl", [libc::PR_SET_PTRACER as i64, -1, 0, 0, 0, 0], false),
@@ -278,6 +289,7 @@ fn of_role(role: Role) -> Vec<Boundary> {
     let serves_tcp = accepts || dialer;
     let mut all = vec![
         at("accept4", [-1, 0, 0, 0, 0, 0], accepts),
+        at("getpeername", [-1, 0, 0, 0, 0, 0], role == Role::Gateway),
         at("connect", [-1, 0, 0, 0, 0, 0], dialer),
         at("bind", [-1, 0, 0, 0, 0, 0], dialer),
         at("sendto", [-1, 0, 0, 0, ADDRESS, 16], dialer),

@@ -10,6 +10,7 @@ use std::{
     ffi::CString,
     io::Read,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    path::Path,
 };
 
 use lethe_confine::{
@@ -256,6 +257,15 @@ fn install(program: &[seccompiler::sock_filter]) {
     let program = SockFprog { len: program.len() as u16, filter: program.as_ptr() };
     // SAFETY: laid out as `struct sock_fprog`, copied by the kernel.
     assert_eq!(unsafe { libc::syscall(libc::SYS_seccomp, 1, 0, &raw const program) }, 0, "outer filter");
+}
+
+/// In a forked child that is still root: `path` reads as `instead`, for this child alone.
+pub fn replace_file(instead: &Path, path: &str) {
+    use rustix::mount::{MountPropagationFlags, mount_bind, mount_change};
+    // SAFETY: only mounts are unshared, in a child with one thread.
+    assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNS) }, 0);
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();
+    mount_bind(instead, path).unwrap();
 }
 
 /// For descriptors kept over a call.
