@@ -20,7 +20,7 @@ pub(crate) fn shipped(house: &House) -> Result<(), Failed> {
 /// The data plane that panics on demand, in `target/release/fault-injection`. Cargo leaves it where the shipped one belongs:
 /// build that afterwards.
 pub(crate) fn fault_injection(house: &House) -> Result<(), Failed> {
-    let build = ["build", "--release", "--locked", "--bins", "--features", "lethe-gateway/fault-injection"];
+    let build = ["build", "--release", "--locked", "--bins", "--features", "lethe-dataplane/fault-injection"];
     run(house.cargo(&build).args(DATA_PLANE))?;
     let (from, to) = (house.built("lethe-dataplane"), house.built("fault-injection/lethe-dataplane"));
     let copy = || {

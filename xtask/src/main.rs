@@ -46,7 +46,7 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<OsString>,
     },
-    /// Look into the built executables: no database, no log backend, no test trigger in the data plane
+    /// Look into the built executables: no database, no log backend, no test-only panic in the data plane
     #[command(after_help = "Needs `cargo xtask build` first; `cargo xtask test` does that by itself.")]
     Binary,
     /// Build the executables, as `test` and `up` do

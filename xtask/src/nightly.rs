@@ -1,4 +1,5 @@
-//! The long forms of what `test` does in short, one result file a day. Everything runs, also after a failure: a night is long.
+//! The long forms of what `test` does in short, one result file a day (the
+//! benchmark keeps its own beside it). Everything runs, also after a failure: a night is long.
 
 use std::fmt::Write as _;
 use std::time::Instant;
@@ -25,7 +26,7 @@ pub(crate) fn run(house: &House, fuzz_minutes: u32) -> Result<(), Failed> {
     for target in fuzz_targets(house)? {
         part(&format!("fuzzing `{target}`, {fuzz_minutes} min"), &|| fuzz(house, &target, fuzz_minutes));
     }
-    part("benchmark", &|| bench::run(house, &["--output", &format!("bench/results/benchmark-{date}.md")]));
+    part("benchmark", &|| bench::run(house, &["--keep"]));
     let path = house.root.join(format!("bench/results/nightly-{date}.md"));
     let write = || {
         std::fs::create_dir_all(house.root.join("bench/results"))?;
