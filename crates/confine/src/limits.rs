@@ -21,8 +21,8 @@ fn set_to_none(resource: Resource) -> Result<(), Errno> {
     if rustix::process::getrlimit(resource) == NONE { Ok(()) } else { Err(Errno::PERM) }
 }
 
-/// A fault ends the process at once. The standard library's handler for stack overflows writes a message and then takes itself
-/// out of the way; inside the walls it can do neither, and would be called for the same fault without end.
+/// A fault ends the process at once. The standard library's handler for stack overflows writes a message and takes itself out of
+/// the way; inside the walls it could do neither, nor return: no code of ours is to run in such a state.
 pub(crate) fn no_fault_handlers() -> Result<(), Errno> {
     sys::set_signal(libc::SIGSEGV, Action::Default)?;
     sys::set_signal(libc::SIGBUS, Action::Default)
