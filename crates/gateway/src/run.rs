@@ -72,10 +72,10 @@ async fn serve(start: GatewayStart) -> Result<(), Stage> {
     let room =
         Arc::new(Semaphore::new(usize::try_from(limits.max_connections).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)));
     let mut workers = Vec::new();
-    for number in 0..limits.workers.max(1) {
+    for _ in 0..limits.workers.max(1) {
         let (sender, arrivals) = mpsc::unbounded_channel();
         let (shared, tls) = (Arc::clone(&shared), tls.clone());
-        let builder = thread::Builder::new().name(format!("worker-{number}")).stack_size(WORKER_STACK);
+        let builder = thread::Builder::new().stack_size(WORKER_STACK);
         builder.spawn(move || listener::work(arrivals, shared, tls)).map_err(|_| Stage::Role)?;
         workers.push(sender);
     }
