@@ -30,7 +30,7 @@ pub(crate) struct Load {
 /// What was done in the window.
 pub(crate) struct Outcome {
     pub(crate) elapsed: Duration,
-    /// From a request's first byte to the answer's first, rising.
+    /// From a request's first byte to the first of the answer's body, rising.
     pub(crate) first_byte: Vec<Duration>,
     /// From a request's first byte to the answer's last, rising; one for each answer.
     pub(crate) total: Vec<Duration>,
@@ -125,8 +125,12 @@ async fn connection(mut socket: TcpStream, request: &[u8], workload: Workload, s
                 Ok(_) => {}
                 Err(error) => return Err(format!("receive: {error}")),
             }
-            first_byte.get_or_insert_with(|| start.elapsed());
-            if answer.take().map_err(|_| "the answer is not HTTP/1.1 with keep-alive".to_owned())? {
+            let done = answer.take().map_err(|_| "the answer is not HTTP/1.1 with keep-alive".to_owned())?;
+            // Of the body: a proxy may pass the head alone on, or keep it until there is something to say.
+            if first_byte.is_none() && !answer.body.is_empty() {
+                first_byte = Some(start.elapsed());
+            }
+            if done {
                 break;
             }
         }

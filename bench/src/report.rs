@@ -98,7 +98,7 @@ fn table(page: &mut String, workload: Workload, rows: &[&Row]) -> std::fmt::Resu
     writeln!(page, "\n## {}\n", workload.title())?;
     writeln!(
         page,
-        "| through | {unit}s/s | first byte p50 | p50 | p99 | CPU µs/{unit} | of which | mock | load |\n|---|---|---|---|---|---|---|---|---|"
+        "| through | {unit}s/s | first body byte p50 | p50 | p99 | CPU µs/{unit} | of which | mock | load |\n|---|---|---|---|---|---|---|---|---|"
     )?;
     for row in rows {
         if let Some(failure) = &row.failure {
