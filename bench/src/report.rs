@@ -85,6 +85,9 @@ impl Report {
         fs::create_dir_all(folder).doing(&format!("make {}", folder.display()))?;
         let engine = if self.rows.is_empty() { "-engine" } else { "" };
         let name = format!("{}-{}{engine}", self.machine.date, self.machine.short_name());
+        // A second run of a day stands beside the first: what has been kept is not replaced.
+        let names = (1..).map(|run| if run == 1 { name.clone() } else { format!("{name}-{run}") });
+        let name = names.into_iter().find(|name| !folder.join(format!("{name}.md")).exists()).unwrap_or(name);
         let page = folder.join(format!("{name}.md"));
         fs::write(&page, self.markdown()).doing("write the page")?;
         let data = serde_json::to_vec_pretty(self).doing("write the figures")?;

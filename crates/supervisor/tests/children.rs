@@ -34,6 +34,12 @@ fn main() {
     match std::env::args().nth(1).as_deref() {
         Some("node") => child::node(),
         Some("control") => child::control(),
+        // What a test runner asks (the protocol of `libtest`'s --list): the scenarios run in order, as one test.
+        _ if std::env::args().any(|argument| argument == "--list") => {
+            if !std::env::args().any(|argument| argument == "--ignored") {
+                println!("scenarios: test");
+            }
+        }
         // Descriptors that a test runner leaves open must not reach the children.
         _ => {
             lethe_supervisor::shed_inherited_descriptors().unwrap();
