@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use lethe_testkit::lethe::PROVIDER_KEY;
+use lethe_testkit::lethe::{PROVIDER_KEY, Setup, model_table, provider_table};
+use lethe_testkit::pki::Pki;
+use lethe_testkit::provider::{Provider, closed_port};
 
 use crate::{CHAT, Pair, chat, pair};
 
@@ -98,4 +100,36 @@ fn an_idle_connection_that_the_provider_closed_is_replaced() {
     for _ in 0..5 {
         assert_eq!(client.post(CHAT, &chat("close-after", "")).status, 200);
     }
+}
+
+#[test]
+fn providers_that_are_down_strange_or_without_terms_are_told_apart() {
+    let pki = Pki::new();
+    let provider = Provider::start(Some(pki.server()));
+    let stranger = Provider::start(Some(Pki::new().server()));
+    let mut setup = Setup::provider(&provider, &pki);
+    let file = |name: &str| setup.folder().join(name).display().to_string();
+    let table =
+        |id: &str, port: u16| provider_table(id, &format!("https://localhost:{port}/v1"), &file("ca.pem"), &file("provider-key"));
+    let overdue = table("overdue", provider.address.port()).replace("2099-01-01", "2026-02-01");
+    let unknown = table("unknown", provider.address.port());
+    let unknown = unknown.split_once("[provider.terms]").map(|(before, _)| format!("{before}\n")).unwrap();
+    let mut more = table("down", closed_port().port()) + &table("stranger", stranger.address.port()) + &overdue + &unknown;
+    for id in ["down", "stranger", "overdue", "unknown"] {
+        more += &model_table(&format!("{id}-model"), id, "ok");
+    }
+    setup.config = setup.config.map(|config| config + &more);
+    let lethe = setup.start();
+    let mut client = lethe.client();
+    for (model, status, code) in [
+        ("down-model", 502, "provider_connect"),
+        ("stranger-model", 502, "provider_tls"),
+        ("overdue-model", 503, "provider_terms"),
+        ("unknown-model", 503, "provider_terms"),
+    ] {
+        let answer = client.post(CHAT, &chat(model, ""));
+        assert_eq!((answer.status, answer.code().as_str()), (status, code), "{model}: {}", answer.text());
+    }
+    assert!(stranger.seen().is_empty(), "nothing was sent to it");
+    assert_eq!(client.post(CHAT, &chat("ok", "")).status, 200, "control");
 }
