@@ -65,6 +65,15 @@ impl Report {
                 plan.window.as_secs_f64()
             )?;
         }
+        if let Some((median, most)) = self.others() {
+            writeln!(
+                page,
+                "Everything else on the machine used {:.0} % of the processors (median of the rounds; at most {:.0} %): rates and \
+                 latencies suffer from it, CPU per answer hardly does.",
+                median * 100.0,
+                most * 100.0
+            )?;
+        }
         for missing in &self.missing {
             writeln!(page, "\n**Not measured:** {missing}")?;
         }
@@ -78,6 +87,13 @@ impl Report {
             engine.write(page)?;
         }
         Ok(())
+    }
+
+    /// What else used the processors, over all rounds: median and most.
+    fn others(&self) -> Option<(f64, f64)> {
+        let mut rising: Vec<f64> = self.rows.iter().flat_map(|row| &row.rounds).map(|round| round.others).collect();
+        rising.sort_by(f64::total_cmp);
+        Some((*rising.get(rising.len() / 2)?, *rising.last()?))
     }
 
     /// Writes page and data into `folder`, named after the day and the machine.

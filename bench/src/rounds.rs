@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::load::{self, Load, Outcome, as_f64, percentile};
+use crate::machine::processors;
 use crate::problem::Problem;
-use crate::process::cpu_time;
+use crate::process::{busy_time, cpu_time};
 use crate::targets::Target;
 use crate::workload::Workload;
 
@@ -33,6 +34,8 @@ pub(crate) struct Round {
     pub(crate) p99_us: f64,
     /// Processor time per answer by role, in microseconds.
     pub(crate) cpu_us: BTreeMap<String, f64>,
+    /// Part of the processors' time that went to none of these: other programs, interrupts, other guests of the host. 0 to 1.
+    pub(crate) others: f64,
 }
 
 /// Every round of one target at one workload.
@@ -135,19 +138,28 @@ fn one(plan: Plan, workload: Workload, target: &dyn Target, mock: u32) -> Result
         window: plan.window,
     };
     let mut edges = Vec::new();
-    let outcome = load::run(&load, || edges.push(processes.iter().map(|(_, pid)| cpu_time(*pid)).collect::<Vec<_>>()))?;
+    let outcome = load::run(&load, || {
+        edges.push((busy_time().unwrap_or_default(), processes.iter().map(|(_, pid)| cpu_time(*pid)).collect::<Vec<_>>()));
+    })?;
+    let (busy_before, before) = &edges[0];
+    let (busy_after, after) = &edges[1];
     let mut cpu_us: BTreeMap<String, f64> = BTreeMap::new();
+    let mut others = busy_after.saturating_sub(*busy_before);
     for (at, (role, _)) in processes.iter().enumerate() {
-        let (Some(before), Some(after)) = (edges[0][at], edges[1][at]) else {
+        let (Some(before), Some(after)) = (before[at], after[at]) else {
             return Err(Problem::new(format!("a process of role `{role}` ended during the measurement")));
         };
-        *cpu_us.entry(role.clone()).or_default() += micros(after.saturating_sub(before)) / as_f64(outcome.total.len());
+        let used = after.saturating_sub(before);
+        others = others.saturating_sub(used);
+        *cpu_us.entry(role.clone()).or_default() += micros(used) / as_f64(outcome.total.len());
     }
-    Ok(figures(&outcome, cpu_us))
+    let others = others.as_secs_f64() / (outcome.elapsed.as_secs_f64() * as_f64(processors()));
+    Ok(figures(&outcome, cpu_us, others))
 }
 
-fn figures(outcome: &Outcome, cpu_us: BTreeMap<String, f64>) -> Round {
+fn figures(outcome: &Outcome, cpu_us: BTreeMap<String, f64>, others: f64) -> Round {
     Round {
+        others,
         per_second: outcome.per_second(),
         first_byte_p50_us: micros(percentile(&outcome.first_byte, 50)),
         p50_us: micros(percentile(&outcome.total, 50)),
@@ -171,6 +183,7 @@ mod tests {
             first_byte_p50_us: 0.0,
             p50_us: 0.0,
             p99_us: 0.0,
+            others: 0.0,
             cpu_us: [("a".to_owned(), per_second)].into(),
         };
         let row = |rates: &[f64]| Row {
