@@ -77,6 +77,13 @@ impl ContentBuf {
         &mut self.bytes[old..]
     }
 
+    /// The vector behind, with room for at least `room` more bytes, to be appended to by a reader that fills spare capacity
+    /// (tokio's `read_buf`): nothing is zeroed before it is written, and only what was written is wiped later.
+    pub fn spare(&mut self, room: usize) -> &mut Vec<u8> {
+        self.make_room(room);
+        &mut self.bytes
+    }
+
     /// Drops and wipes the first `count` live bytes (all of them if there are fewer).
     pub fn consume(&mut self, count: usize) {
         let end = self.start + count.min(self.len());

@@ -58,8 +58,10 @@ pub(crate) async fn serve(socket: TcpStream, tls: Option<Arc<ServerConfig>>, ups
         if *draining.borrow() {
             connection.close_after_this();
         }
-        listener::serving();
-        match request(&mut connection, &head, &upstreams).await {
+        let serving = listener::Serving::begin();
+        let after = request(&mut connection, &head, &upstreams).await;
+        drop((head, serving));
+        match after {
             After::GoOn if connection.may_go_on() => wait = keep_alive,
             After::GoOn => break,
             // An answer without a clean end: the connection just ends.

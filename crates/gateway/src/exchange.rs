@@ -3,7 +3,6 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use lethe_content::ContentBuf;
 use lethe_http1::{RequestHead, Response, ServerConn};
 use lethe_tls::Socket;
 use lethe_types::{Clock, Failure, Operation, SystemClock};
@@ -131,7 +130,8 @@ async fn prepare(
         Operation::Embeddings => shared.limits.max_embeddings_bytes,
         _ => shared.limits.max_chat_bytes,
     };
-    // A body is held twice while it is patched. Of one without a length the limit is assumed.
+    // A body without a length is held twice while its buffer grows, a small one while it is patched. Without a length the limit
+    // is assumed.
     let announced = match head.head.framing {
         lethe_http1::Framing::Length(length) => length,
         _ => limit,
@@ -152,10 +152,7 @@ async fn prepare(
     meter.route = route.id;
     request.check(upstream.kind, &upstream.rules).map_err(|refusal| Problem::refusal(&refusal))?;
     let edits = request.edits(&route.model, &upstream.rules);
-    let mut patched = ContentBuf::with_capacity(edits.length(body.len()));
-    edits.apply(body.expose(), &mut patched);
-    drop(body);
-    let ask = Ask { operation, body: patched, stream: request.stream };
+    let ask = Ask { operation, body, edits, stream: request.stream };
     Ok(Ready { upstream: std::sync::Arc::clone(upstream), ask, request, share })
 }
 

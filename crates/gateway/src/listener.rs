@@ -10,7 +10,7 @@ use lethe_content::stack;
 use lethe_types::Network;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::LocalSet;
 
 use crate::connection;
@@ -23,14 +23,62 @@ const EXHAUSTED: Duration = Duration::from_millis(20);
 /// Between two looks at idle connections to providers.
 const SWEEP: Duration = Duration::from_secs(15);
 
+/// How long the depth of a busy thread's stack may keep what a request left there. Each rest wipes what is usually reached;
+/// the rest of it is wiped as often as this, and once more after the last request.
+const DEEP_WIPE: Duration = Duration::from_millis(50);
+
 thread_local! {
-    /// This thread has handled content since its stack was wiped last.
-    static SERVED: Cell<bool> = const { Cell::new(false) };
+    /// Requests that this thread is serving.
+    static OPEN: Cell<u32> = const { Cell::new(0) };
+    /// A request has ended on this thread since its stack was wiped last.
+    static ENDED: Cell<bool> = const { Cell::new(false) };
+    /// The next rest wipes deep.
+    static DEEP: Cell<bool> = const { Cell::new(false) };
+    /// Wakes the task that asks for deep wipes; there is one such task a worker.
+    static ASK_DEEP: Rc<Notify> = Rc::new(Notify::new());
 }
 
-/// Tells that this thread is about to handle content.
-pub(crate) fn serving() {
-    SERVED.set(true);
+/// A request that this thread is serving: content may be on its stack until the rest that follows the end.
+pub(crate) struct Serving(());
+
+impl Serving {
+    pub(crate) fn begin() -> Self {
+        OPEN.set(OPEN.get() + 1);
+        ASK_DEEP.with(|ask| ask.notify_one());
+        Self(())
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        OPEN.set(OPEN.get() - 1);
+        ENDED.set(true);
+    }
+}
+
+/// Called when this thread has nothing to do for now.
+fn rest() {
+    if DEEP.replace(false) {
+        stack::wipe();
+    } else if OPEN.get() > 0 || ENDED.get() {
+        stack::wipe_usual();
+    }
+    ENDED.set(false);
+}
+
+/// Asks for a deep wipe every while that requests are served, and once after the last one.
+async fn ask_for_deep_wipes() {
+    let ask = ASK_DEEP.with(Rc::clone);
+    loop {
+        ask.notified().await;
+        let mut open = true;
+        while open {
+            open = OPEN.get() > 0;
+            tokio::time::sleep(DEEP_WIPE).await;
+            // The thread rests after this turn.
+            DEEP.set(true);
+        }
+    }
 }
 
 /// A client on its way to a worker; the permit counts it until it is gone.
@@ -84,14 +132,11 @@ fn is_trusted(peers: &[Network], address: IpAddr) -> bool {
 /// Runs one worker on this thread for as long as the process lives.
 pub(crate) fn work(mut arrivals: mpsc::UnboundedReceiver<Accepted>, shared: Arc<Shared>, tls: Option<Arc<ServerConfig>>) {
     let mut builder = tokio::runtime::Builder::new_current_thread();
-    builder.enable_io().enable_time().on_thread_park(|| {
-        if SERVED.replace(false) {
-            stack::wipe();
-        }
-    });
+    builder.enable_io().enable_time().on_thread_park(rest);
     let Ok(runtime) = builder.build() else { return };
     let local = LocalSet::new();
     let upstreams = Rc::new(Upstreams { shared, pool: Pool::default() });
+    local.spawn_local(ask_for_deep_wipes());
     local.spawn_local({
         let upstreams = Rc::clone(&upstreams);
         async move {

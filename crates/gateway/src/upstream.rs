@@ -10,6 +10,7 @@ use lethe_http1::{ClientConn, ClientError, ResponseHead};
 use lethe_providers::openai;
 use lethe_tls::{Socket, TlsError, TlsStream};
 use lethe_types::{Failure, Operation};
+use lethe_wire::edit::Edits;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -45,10 +46,11 @@ pub(crate) enum Unread {
     Overloaded,
 }
 
-/// A request on its way: operation, body and whether a stream is wanted.
+/// A request on its way: operation, the client's body with what is changed in it, and whether a stream is wanted.
 pub(crate) struct Ask {
     pub(crate) operation: Operation,
     pub(crate) body: ContentBuf,
+    pub(crate) edits: Edits,
     pub(crate) stream: bool,
 }
 
@@ -61,7 +63,7 @@ impl Upstreams {
     async fn exchange(self: &Rc<Self>, upstream: &Arc<Upstream>, ask: Ask) -> Result<Answering, Failure> {
         let request = write(upstream, &ask).ok_or(Failure::Malformed)?;
         if let Some(mut connection) = self.pool.take(upstream.unique) {
-            match exchange(&mut connection, &request, &ask.body).await {
+            match exchange(&mut connection, &request, &ask).await {
                 Ok(head) => return Ok(self.answering(head, connection, upstream)),
                 // The server closed an idle connection as this request left: it has not been read, so ask anew once.
                 Err(ClientError::NoAnswer) => {}
@@ -69,7 +71,7 @@ impl Upstreams {
             }
         }
         let mut connection = ClientConn::new(self.connect(upstream).await?);
-        let head = exchange(&mut connection, &request, &ask.body).await.map_err(failure)?;
+        let head = exchange(&mut connection, &request, &ask).await.map_err(failure)?;
         Ok(self.answering(head, connection, upstream))
     }
 
@@ -97,21 +99,22 @@ fn write(upstream: &Upstream, ask: &Ask) -> Option<ContentBuf> {
         bearer: upstream.bearer.as_ref().map(lethe_confine::secret::Secret::expose),
         stream: ask.stream,
     };
-    let mut request = openai::request_head(&target, openai::path(ask.operation)?, ask.body.len());
-    if ask.body.len() <= JOINED {
-        request.extend(ask.body.expose());
+    let length = ask.edits.length(ask.body.len());
+    let joined = length <= JOINED;
+    let mut request = openai::request_head(&target, openai::path(ask.operation)?, length, if joined { length } else { 0 });
+    if joined {
+        ask.edits.apply(ask.body.expose(), &mut request);
     }
     Some(request)
 }
 
-async fn exchange(
-    connection: &mut ClientConn<Socket>,
-    request: &ContentBuf,
-    body: &ContentBuf,
-) -> Result<ResponseHead, ClientError> {
-    let rest = if body.len() > JOINED { body.expose() } else { &[] };
+async fn exchange(connection: &mut ClientConn<Socket>, request: &ContentBuf, ask: &Ask) -> Result<ResponseHead, ClientError> {
+    let mut parts = vec![request.expose()];
+    if ask.edits.length(ask.body.len()) > JOINED {
+        parts.extend(ask.edits.pieces(ask.body.expose()));
+    }
     // A server may answer (413, 401) before it has taken everything: what it says is worth more than the broken write.
-    drop(connection.send(&[request.expose(), rest]).await);
+    drop(connection.send(&parts).await);
     connection.read_head().await
 }
 

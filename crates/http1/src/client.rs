@@ -180,9 +180,7 @@ impl<S: Readiness> ClientConn<S> {
             poll_fn(|cx| self.socket.poll_readable(cx)).await.map_err(|_| ClientError::Cut)?;
         }
         let before = self.inbuf.len();
-        let result = self.socket.read(self.inbuf.grow(READ_BYTES)).await;
-        let read = *result.as_ref().unwrap_or(&0);
-        self.inbuf.truncate(before + read);
+        let result = self.socket.read_buf(self.inbuf.spare(READ_BYTES)).await;
         result.map_err(|_| if before == 0 { ClientError::NoAnswer } else { ClientError::Cut })
     }
 }

@@ -1,5 +1,6 @@
 //! Message heads: the request or status line and the header fields.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use lethe_content::ContentBuf;
@@ -178,9 +179,9 @@ const fn refused(error: httparse::Error) -> HeadError {
 /// # Errors
 /// [`HeadError`], each with one status code.
 pub fn parse_request(bytes: &[u8]) -> Result<RequestHead, HeadError> {
-    let mut fields = [httparse::EMPTY_HEADER; HEADER_LIMIT];
-    let mut parsed = httparse::Request::new(&mut fields);
-    match parsed.parse(bytes) {
+    let mut fields = [const { MaybeUninit::uninit() }; HEADER_LIMIT];
+    let mut parsed = httparse::Request::new(&mut []);
+    match parsed.parse_with_uninit_headers(bytes, &mut fields) {
         Ok(httparse::Status::Complete(used)) if used == bytes.len() => {}
         Ok(_) => return Err(HeadError::Malformed),
         Err(error) => return Err(refused(error)),
@@ -230,9 +231,9 @@ pub fn parse_request(bytes: &[u8]) -> Result<RequestHead, HeadError> {
 /// # Errors
 /// [`HeadError`].
 pub fn parse_response(bytes: &[u8]) -> Result<ResponseHead, HeadError> {
-    let mut fields = [httparse::EMPTY_HEADER; HEADER_LIMIT];
-    let mut parsed = httparse::Response::new(&mut fields);
-    match parsed.parse(bytes) {
+    let mut fields = [const { MaybeUninit::uninit() }; HEADER_LIMIT];
+    let mut parsed = httparse::Response::new(&mut []);
+    match httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, bytes, &mut fields) {
         Ok(httparse::Status::Complete(used)) if used == bytes.len() => {}
         Ok(_) => return Err(HeadError::Malformed),
         Err(error) => return Err(refused(error)),

@@ -2,13 +2,12 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
 use lethe_content::ContentBuf;
 use lethe_tls::Readiness;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::chunked::ChunkedDecoder;
@@ -18,6 +17,8 @@ use crate::head::{Framing, HeadError, RequestHead, end_of_head, parse_request};
 const READ_BYTES: usize = 4 * 1024;
 /// Read at a time for bodies.
 const BODY_READ_BYTES: usize = 64 * 1024;
+/// Bodies up to this size leave in one write with their head.
+const JOINED: usize = 64 * 1024;
 /// What a client may send ahead of its turn before it is left waiting.
 const AHEAD_LIMIT: usize = 64 * 1024;
 /// An unread body up to this size is read and wiped after an early answer, so that the connection can go on.
@@ -141,7 +142,11 @@ impl<S: Readiness> ServerConn<S> {
             self.out.extend(b"HTTP/1.1 100 Continue\r\n\r\n");
             self.send().await.map_err(|_| BodyError::Gone)?;
         }
-        let mut body = ContentBuf::new();
+        let mut body = match framing {
+            // The caller has room for it; what does not arrive is never touched.
+            Framing::Length(length) => ContentBuf::with_capacity(usize::try_from(length).map_err(|_| BodyError::TooLarge)?),
+            Framing::Chunked | Framing::UntilClose => ContentBuf::new(),
+        };
         match framing {
             Framing::Length(length) => self.read_exactly(length, &mut body).await?,
             Framing::Chunked | Framing::UntilClose => self.read_chunks(limit, &mut body).await?,
@@ -160,19 +165,14 @@ impl<S: Readiness> ServerConn<S> {
         self.inbuf.consume(have);
         missing -= have;
         while missing > 0 {
-            let before = body.len();
-            let room = body.grow(missing.min(BODY_READ_BYTES));
-            let read = timeout(self.idle, self.socket.read(room)).await;
-            let count = match read {
-                Ok(Ok(count)) => count,
-                Ok(Err(_)) => 0,
+            // What follows the body belongs to the next request.
+            let mut rest = (&mut self.socket).take(missing as u64);
+            let read = timeout(self.idle, rest.read_buf(body.spare(missing.min(BODY_READ_BYTES)))).await;
+            match read {
+                Ok(Ok(count @ 1..)) => missing -= count,
+                Ok(_) => return Err(BodyError::Gone),
                 Err(_) => return Err(BodyError::Timeout),
-            };
-            body.truncate(before + count);
-            if count == 0 {
-                return Err(BodyError::Gone);
             }
-            missing -= count;
         }
         Ok(())
     }
@@ -208,10 +208,15 @@ impl<S: Readiness> ServerConn<S> {
             out.extend(length.to_string().as_bytes());
             out.extend(b"\r\n");
         });
-        self.out.extend(body);
-        self.send().await?;
+        if length <= JOINED {
+            self.out.extend(body);
+            self.send().await?;
+        } else {
+            self.send().await?;
+            write(&mut self.socket, body, self.idle).await?;
+        }
         self.out.release();
-        Ok(())
+        timeout(self.idle, self.socket.flush()).await?
     }
 
     /// Begins a streamed answer; its head leaves with the first chunk.
@@ -278,16 +283,12 @@ impl<S: Readiness> ServerConn<S> {
                 if ready!(self.socket.poll_readable(cx)).is_err() {
                     return Poll::Ready(());
                 }
-                let before = self.inbuf.len();
-                let mut room = ReadBuf::new(self.inbuf.grow(READ_BYTES));
-                let result = Pin::new(&mut self.socket).poll_read(cx, &mut room);
-                let read = room.filled().len();
-                self.inbuf.truncate(before + read);
+                let result = self.socket.poll_read_into(cx, &mut self.inbuf, READ_BYTES);
                 if self.inbuf.is_empty() {
                     self.inbuf.release();
                 }
                 match ready!(result) {
-                    Ok(()) if read > 0 => {}
+                    Ok(1..) => {}
                     _ => return Poll::Ready(()),
                 }
             }
@@ -308,7 +309,7 @@ impl<S: Readiness> ServerConn<S> {
             let mut left = LINGER_BYTES;
             let mut sink = ContentBuf::new();
             while left > 0 {
-                match self.socket.read(sink.grow(READ_BYTES)).await {
+                match self.socket.read_buf(sink.spare(READ_BYTES)).await {
                     Ok(read) if read > 0 => left = left.saturating_sub(read),
                     _ => break,
                 }
@@ -362,23 +363,26 @@ impl<S: Readiness> ServerConn<S> {
     }
 
     async fn send(&mut self) -> io::Result<()> {
-        while !self.out.is_empty() {
-            let sent = timeout(self.idle, self.socket.write(self.out.expose())).await??;
-            if sent == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
-            }
-            self.out.consume(sent);
-        }
+        write(&mut self.socket, self.out.expose(), self.idle).await?;
+        self.out.clear();
         timeout(self.idle, self.socket.flush()).await?
     }
 
     async fn fill(&mut self) -> io::Result<usize> {
-        let before = self.inbuf.len();
-        let result = self.socket.read(self.inbuf.grow(READ_BYTES)).await;
-        let read = *result.as_ref().unwrap_or(&0);
-        self.inbuf.truncate(before + read);
-        result
+        self.socket.read_buf(self.inbuf.spare(READ_BYTES)).await
     }
+}
+
+/// Writes all of `bytes`; the peer has to take a part of it within `limit`, again and again.
+async fn write<S: Readiness>(socket: &mut S, mut bytes: &[u8], limit: Duration) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let sent = timeout(limit, socket.write(bytes)).await??;
+        if sent == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        bytes = &bytes[sent..];
+    }
+    Ok(())
 }
 
 /// Hexadecimal digits of `number` and where they start in the array.

@@ -7,7 +7,6 @@ use std::task::{Context, Poll, ready};
 
 use lethe_content::ContentBuf;
 use lethe_tls::Readiness;
-use tokio::io::ReadBuf;
 
 const READ_BYTES: usize = 16 * 1024;
 
@@ -36,12 +35,7 @@ impl Flow {
                 self.flushed = true;
             }
             ready!(from.poll_readable(cx))?;
-            let mut room = ReadBuf::new(self.buffer.grow(READ_BYTES));
-            let result = Pin::new(&mut *from).poll_read(cx, &mut room);
-            let read = room.filled().len();
-            self.buffer.truncate(read);
-            ready!(result)?;
-            if read == 0 {
+            if ready!(from.poll_read_into(cx, &mut self.buffer, READ_BYTES))? == 0 {
                 return Poll::Ready(Ok(()));
             }
         }

@@ -25,18 +25,19 @@ pub const fn path(operation: Operation) -> Option<&'static str> {
     }
 }
 
-/// The head of a `POST` of `length` bytes of JSON. Nothing of the client's own head is in it.
+/// The head of a `POST` of `length` bytes of JSON, in a buffer with room for `room` bytes more. Nothing of the client's own head
+/// is in it.
 ///
 /// ```
 /// use lethe_providers::openai::{Target, request_head};
 /// let target = Target { host: "api.example.com", base_path: "/v1", bearer: Some(b"key"), stream: false };
-/// let head = request_head(&target, "/embeddings", 2);
+/// let head = request_head(&target, "/embeddings", 2, 0);
 /// assert!(head.expose().starts_with(b"POST /v1/embeddings HTTP/1.1\r\nhost: api.example.com\r\n"));
 /// assert!(head.expose().ends_with(b"content-length: 2\r\n\r\n"));
 /// ```
 #[must_use]
-pub fn request_head(target: &Target<'_>, path: &str, length: usize) -> ContentBuf {
-    let mut head = ContentBuf::with_capacity(512);
+pub fn request_head(target: &Target<'_>, path: &str, length: usize, room: usize) -> ContentBuf {
+    let mut head = ContentBuf::with_capacity(512 + room);
     let accept = if target.stream { "text/event-stream" } else { "application/json" };
     for part in [
         "POST ",

@@ -1,7 +1,7 @@
 //! A TLS connection whose buffers are ours to wipe.
 
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -10,7 +10,7 @@ use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::UnbufferedServerConnection;
 use rustls::{ClientConfig, ServerConfig};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::drive::{Step, Wish, step};
@@ -50,6 +50,17 @@ pub trait Readiness: AsyncRead + AsyncWrite + Unpin {
     /// # Errors
     /// The socket's own.
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Reads once to the end of `buf`, which is given room for `room` bytes or more; 0 is the end.
+    ///
+    /// # Errors
+    /// The socket's own.
+    fn poll_read_into(&mut self, cx: &mut Context<'_>, buf: &mut ContentBuf, room: usize) -> Poll<io::Result<usize>>
+    where
+        Self: Sized,
+    {
+        pin!(self.read_buf(buf.spare(room))).poll(cx)
+    }
 }
 
 impl Readiness for TcpStream {
@@ -193,15 +204,11 @@ impl<S: Readiness> TlsStream<S> {
         if before > INCOMING_LIMIT {
             return Poll::Ready(Err(TlsError::Protocol.into()));
         }
-        let mut room = ReadBuf::new(self.incoming.grow(READ_BYTES));
-        let result = Pin::new(&mut self.socket).poll_read(cx, &mut room);
-        let read = room.filled().len();
-        self.incoming.truncate(before + read);
+        let result = self.socket.poll_read_into(cx, &mut self.incoming, READ_BYTES);
         if self.incoming.is_empty() {
             self.incoming.release();
         }
-        ready!(result)?;
-        Poll::Ready(Ok(read))
+        result
     }
 
     /// Sends what is queued.

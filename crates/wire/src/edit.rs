@@ -23,15 +23,18 @@ impl Edits {
         self.edits.iter().fold(length, |length, (span, with)| length + with.len() - span.len())
     }
 
+    /// `text` with the replacements, in pieces that lie in either.
+    pub fn pieces<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        let starts = self.edits.iter().map(|(span, _)| span.start).chain([text.len()]);
+        let ends = std::iter::once(0).chain(self.edits.iter().map(|(span, _)| span.end));
+        let kept = ends.zip(starts).map(|(from, to)| &text[from..to]);
+        let new = self.edits.iter().map(|(_, with)| with.as_slice()).chain([&[] as &[u8]]);
+        kept.zip(new).flat_map(|(kept, new)| [kept, new])
+    }
+
     /// Appends `text` with the replacements to `out`.
     pub fn apply(&self, text: &[u8], out: &mut ContentBuf) {
-        let mut from = 0;
-        for (span, with) in &self.edits {
-            out.extend(&text[from..span.start]);
-            out.extend(with);
-            from = span.end;
-        }
-        out.extend(&text[from..]);
+        self.pieces(text).for_each(|piece| out.extend(piece));
     }
 }
 
