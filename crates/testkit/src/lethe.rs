@@ -108,16 +108,15 @@ impl Setup {
                 .unwrap_or_else(|_| panic!("the model is missing: {} (run `lethe model fetch`)", model.display()));
             arguments.extend(["--api".to_owned(), "127.0.0.1:0".into(), "--model".into(), shown.display().to_string()]);
         }
-        let executable = bin.join("lethe");
-        let mut command = if self.as_ordinary_user {
+        // It dies with the thread that started it: what a test keeps until its process ends is never dropped.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL"]);
+        if self.as_ordinary_user {
             std::os::unix::fs::chown(&folder, Some(ORDINARY_USER), Some(ORDINARY_USER)).expect("ownership");
-            let mut command = Command::new("setpriv");
             let user = ORDINARY_USER.to_string();
-            command.args([&format!("--reuid={user}"), &format!("--regid={user}"), "--clear-groups"]).arg(&executable);
-            command
-        } else {
-            Command::new(&executable)
-        };
+            command.args([&format!("--reuid={user}"), &format!("--regid={user}"), "--clear-groups"]);
+        }
+        command.arg(bin.join("lethe"));
         let output = folder.join("output");
         let log = fs::File::create(&output).expect("a file");
         command.args(&arguments).current_dir(&folder).stdin(Stdio::null());
