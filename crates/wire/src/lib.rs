@@ -6,4 +6,5 @@
 pub mod edit;
 pub mod json;
 pub mod openai;
+mod plain;
 pub mod sse;
