@@ -1,6 +1,6 @@
 //! The configuration as gateways and dialers get it: numbered, signed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use lethe_link::frame::ENDPOINTS_LIMIT;
 use lethe_policy::endpoints::{CONTROL_ENDPOINT, Endpoint, EndpointList};
@@ -18,7 +18,7 @@ pub(crate) struct Catalogue {
     /// The signed list of destinations.
     pub(crate) endpoints: Vec<u8>,
     /// Every route there has ever been: a gateway may still deliver records of one that left the configuration.
-    routes: BTreeMap<RouteId, RouteName>,
+    routes: HashMap<RouteId, RouteName>,
 }
 
 impl Catalogue {

@@ -1,6 +1,6 @@
 //! API keys: made here, shown once, kept as hashes, pushed to every linked gateway at once.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -31,7 +31,16 @@ struct Known {
     version: u64,
     in_force: Vec<KeyEntry>,
     /// Accounts of revoked keys too: their last requests are still on the way.
-    accounts: BTreeSet<AccountPseudonym>,
+    accounts: HashSet<AccountPseudonym>,
+}
+
+/// The accounts, for one batch of records.
+pub(crate) struct Accounts<'a>(MutexGuard<'a, Known>);
+
+impl Accounts<'_> {
+    pub(crate) fn contains(&self, account: AccountPseudonym) -> bool {
+        self.0.accounts.contains(&account)
+    }
 }
 
 /// A new key, in the clear for the only time.
@@ -60,8 +69,9 @@ impl Keys {
         (known.version, known.in_force.clone(), changes.subscribe())
     }
 
-    pub(crate) fn is_account(&self, account: AccountPseudonym) -> bool {
-        self.known().accounts.contains(&account)
+    /// Every account there has been, for a moment: key changes wait for it.
+    pub(crate) fn accounts(&self) -> Accounts<'_> {
+        Accounts(self.known())
     }
 
     pub(crate) async fn list(&self) -> Result<Vec<ApiKey>, StoreError> {

@@ -2,11 +2,14 @@
 //!
 //! [`run`] is all of it; it binds nothing itself. [`start`] is what it is given and what it answers.
 
+mod absent;
 mod alarms;
 mod authority;
 mod base64url;
+mod booking;
 mod catalogue;
 mod doors;
+mod durable;
 mod error;
 mod keys;
 mod link_server;

@@ -1,4 +1,4 @@
-//! Control's side of the link: lets gateways in by certificate, pushes what they need, books what they deliver.
+//! Control's side of the link: lets gateways in by certificate, pushes what they need, hears what they deliver.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,9 +6,8 @@ use std::time::Duration;
 use lethe_handover::{Identity, Role};
 use lethe_link::frame::{Frame, Up};
 use lethe_link::{ALPN, Decoder, Down, HEARTBEAT_SECONDS, Hello, PROTOCOL, SILENCE_SECONDS};
-use lethe_store::{Delivery, Store, StoreError};
-use lethe_types::{AccountPseudonym, Clock, Millis, RouteId};
-use lethe_usage::{UnitClass, UsageRecord};
+use lethe_store::Store;
+use lethe_types::Clock;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -16,15 +15,17 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, Wr
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::alarms::Alarms;
+use crate::booking::Booking;
 use crate::catalogue::Catalogue;
 use crate::doors::stopped;
+use crate::durable::Durable;
 use crate::keys::Keys;
-use crate::links::{Entry, Linked, Links};
+use crate::links::{Linked, Links};
 use crate::{Alarm, ControlError};
 
 /// Links at once.
@@ -33,12 +34,6 @@ const LINK_LIMIT: usize = 1024;
 const GREETING: Duration = Duration::from_secs(10);
 /// What gateways get on shutdown to deliver what is pending.
 const DRAIN: Duration = Duration::from_secs(5);
-/// Records per second that one gateway may deliver; more is more than it can serve. The rest waits, nothing is dropped.
-const RECORDS_PER_SECOND: usize = 100_000;
-/// A record's time may differ from control's clock by this much, ms: a gateway keeps records while control is away.
-const RECORD_AGE: Millis = 24 * 60 * 60 * 1000;
-/// How often a quiet gateway is noted in the store, ms; far below the deduplication window.
-const SEEN_EVERY: Millis = 60 * 60 * 1000;
 const READ_BYTES: usize = 64 * 1024;
 
 /// Everything that a link needs.
@@ -49,6 +44,7 @@ pub(crate) struct LinkServer {
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) links: Arc<Links>,
     pub(crate) alarms: Arc<Alarms>,
+    pub(crate) durable: Arc<Durable>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -122,12 +118,13 @@ impl LinkServer {
         let hello = timeout(GREETING, hello(&mut reader, &mut decoder)).await.map_err(|_| None)??;
 
         let now = self.clock.now();
-        let mark = self.store.seen(hello.instance, now).await.map_err(|_| Some(Alarm::StoreFailed))?;
+        // Only read: on a full disk a gateway is let in all the same, and told that nothing is acknowledged.
+        let mark = self.store.mark(hello.instance).await.map_err(|_| Some(Alarm::StoreFailed))?;
         let linked = Linked { gateway, hello, since: now, heard: now, beat: lethe_link::Beat::default(), mark };
-        let entry = self.links.enter(linked).map_err(|_| Some(Alarm::InstanceTaken))?;
+        let entry = self.links.enter(linked, &self.clock).map_err(|_| Some(Alarm::InstanceTaken))?;
         let (acks, ack) = watch::channel(mark);
         tokio::select! {
-            end = self.receive(reader, decoder, &entry, hello, acks, stop) => end,
+            end = self.receive(reader, decoder, Booking::new(self, &entry, hello, acks), stop) => end,
             end = self.send(writer, ack) => end,
         }
     }
@@ -136,85 +133,37 @@ impl LinkServer {
         &self,
         mut reader: ReadHalf<Io>,
         mut decoder: Decoder<Up>,
-        entry: &Entry,
-        hello: Hello,
-        acks: watch::Sender<u64>,
+        mut booking: Booking<'_>,
         stop: watch::Receiver<bool>,
     ) -> Result<(), Option<Alarm>> {
         let mut piece = vec![0; READ_BYTES];
-        let mut batch = Vec::new();
-        let mut budget = Budget::new();
-        let mut seen = self.clock.now();
         loop {
             // The hello may have come together with the first records: what is there is read before more is awaited.
-            let mut drained = false;
+            let mut heard = false;
             while let Some(frame) = decoder.next_frame().map_err(|_| Some(Alarm::MalformedFrame))? {
                 match frame {
                     Up::Hello(_) => return Err(Some(Alarm::Protocol)),
                     Up::Heartbeat(beat) => {
-                        let now = self.clock.now();
-                        entry.update(|linked| (linked.beat, linked.heard) = (beat, now));
-                        drained = beat.pending == 0 && beat.started == beat.finished;
-                        if now.saturating_sub(seen) > SEEN_EVERY {
-                            self.store.seen(hello.instance, now).await.map_err(|_| Some(Alarm::StoreFailed))?;
-                            seen = now;
-                        }
+                        booking.hear(beat);
+                        heard = true;
                     }
-                    Up::Record(record) if record.instance() != hello.instance => return Err(Some(Alarm::Protocol)),
-                    Up::Record(record) => batch.push(self.check(record)),
+                    Up::Record(record) => booking.add(record)?,
                 }
             }
-            if !batch.is_empty() {
-                self.book(hello, &batch, entry, &acks).await?;
-                if budget.spend(batch.len()) {
-                    self.alarms.raise(Alarm::RecordRate);
-                    budget.wait().await;
-                }
-                batch.clear();
-                drained = false;
-            }
-            if drained && *stop.borrow() {
+            booking.book().await?;
+            if heard && booking.is_drained() && *stop.borrow() {
                 return Ok(());
             }
-            let read = timeout(Duration::from_secs(SILENCE_SECONDS), reader.read(&mut piece)).await;
+            let read = tokio::select! {
+                biased;
+                () = booking.due() => continue,
+                read = timeout(Duration::from_secs(SILENCE_SECONDS), reader.read(&mut piece)) => read,
+            };
             match read {
                 Ok(Ok(count)) if count > 0 => decoder.push(&piece[..count]),
-                _ => return Err(None),
+                // What has been read is whole: it is booked before the link is forgotten.
+                _ => return booking.end().await.map_err(Some),
             }
-        }
-    }
-
-    /// Commits records, and only then acknowledges them.
-    async fn book(
-        &self,
-        hello: Hello,
-        batch: &[Delivery],
-        entry: &Entry,
-        acks: &watch::Sender<u64>,
-    ) -> Result<(), Option<Alarm>> {
-        let now = self.clock.now();
-        let delivered = self.store.deliver(hello.instance, batch, now).await.map_err(|error| match error {
-            StoreError::Gap => Some(Alarm::RecordGap),
-            _ => Some(Alarm::StoreFailed),
-        })?;
-        entry.update(|linked| (linked.mark, linked.heard) = (delivered.mark, now));
-        acks.send_replace(delivered.mark);
-        Ok(())
-    }
-
-    /// Bounds of what a record may say. A refused one uses up its number, so that those behind it are not held up.
-    fn check(&self, record: UsageRecord) -> Delivery {
-        let usage = record.usage();
-        // A request that was refused before its key was known has no account: then it has used nothing either.
-        let nobody = usage.account == AccountPseudonym(0) && usage.route == RouteId::NONE && usage.unit_class == UnitClass::None;
-        let account = nobody || self.keys.is_account(usage.account);
-        let route = usage.route == RouteId::NONE || self.catalogue.route(usage.route).is_some();
-        let time = usage.timestamp.abs_diff(self.clock.now()) <= RECORD_AGE;
-        if account && route && time {
-            Delivery::Keep(record)
-        } else {
-            self.alarms.raise(Alarm::RefusedRecord);
-            Delivery::Refused(record.sequence())
         }
     }
 
@@ -227,7 +176,11 @@ impl LinkServer {
         }
         // What an earlier link delivered, if its acknowledgement was lost.
         let mark = *ack.borrow_and_update();
-        write(&mut writer, &Down::Ack { sequence: mark }).await?;
+        let mut durable = self.durable.watch();
+        let good = *durable.borrow_and_update() == 0;
+        for frame in [Down::Ack { sequence: mark }, Down::Durable(good)] {
+            write(&mut writer, &frame).await?;
+        }
         let mut ticks = interval(Duration::from_secs(HEARTBEAT_SECONDS));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -240,6 +193,10 @@ impl LinkServer {
                     Err(broadcast::error::RecvError::Lagged(_) | broadcast::error::RecvError::Closed) => return Err(None),
                 },
                 _ = ticks.tick() => Down::Heartbeat,
+                changed = durable.changed() => match changed {
+                    Ok(()) => Down::Durable(*durable.borrow_and_update() == 0),
+                    Err(_) => return Err(None),
+                },
                 changed = ack.changed() => match changed {
                     Ok(()) => Down::Ack { sequence: *ack.borrow_and_update() },
                     Err(_) => return Err(None),
@@ -289,31 +246,5 @@ async fn write<Io: AsyncWrite>(writer: &mut WriteHalf<Io>, frame: &Down) -> Resu
     match written {
         Ok(Ok(())) => Ok(()),
         _ => Err(None),
-    }
-}
-
-/// Records that a link may still deliver in this second.
-struct Budget {
-    until: Instant,
-    left: usize,
-}
-
-impl Budget {
-    fn new() -> Self {
-        Self { until: Instant::now() + Duration::from_secs(1), left: RECORDS_PER_SECOND }
-    }
-
-    /// Whether `count` records are more than was left.
-    fn spend(&mut self, count: usize) -> bool {
-        if Instant::now() >= self.until {
-            *self = Self::new();
-        }
-        let over = count > self.left;
-        self.left = self.left.saturating_sub(count);
-        over
-    }
-
-    async fn wait(&self) {
-        sleep_until(self.until).await;
     }
 }

@@ -1,14 +1,14 @@
-//! Who is linked, and what is missing from those who are not any more.
+//! Who is linked, and since when others are not any more.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lethe_link::{Beat, Hello};
-use lethe_types::Millis;
+use lethe_types::{Clock, Millis};
 use lethe_usage::InstanceId;
 
-/// Gateway starts whose link has ended that are remembered for the count of what they still owe.
-const GONE_LIMIT: usize = 1024;
+/// Gateway starts whose link has ended that are remembered here.
+const ENDED_LIMIT: usize = 1024;
 
 /// What is known of a linked gateway.
 #[derive(Clone)]
@@ -23,13 +23,6 @@ pub(crate) struct Linked {
     pub(crate) mark: u64,
 }
 
-impl Linked {
-    /// Requests that began and whose record is not here.
-    const fn owed(&self) -> u64 {
-        self.beat.started.saturating_sub(self.mark)
-    }
-}
-
 /// The links of this control process.
 #[derive(Default)]
 pub(crate) struct Links(Mutex<Inner>);
@@ -38,8 +31,14 @@ pub(crate) struct Links(Mutex<Inner>);
 struct Inner {
     next: u64,
     linked: BTreeMap<u64, Linked>,
-    /// What gateway starts without a link owe.
-    gone: BTreeMap<InstanceId, u64>,
+    /// Gateway starts without a link.
+    ended: BTreeMap<InstanceId, Ended>,
+}
+
+/// The end of a link.
+struct Ended {
+    gateway: String,
+    at: Millis,
 }
 
 /// Another certificate is linked as this gateway start.
@@ -48,11 +47,12 @@ pub(crate) struct Taken;
 /// The entry of one link; dropping it takes it out.
 pub(crate) struct Entry {
     links: Arc<Links>,
+    clock: Arc<dyn Clock>,
     number: u64,
 }
 
 impl Links {
-    pub(crate) fn enter(self: &Arc<Self>, linked: Linked) -> Result<Entry, Taken> {
+    pub(crate) fn enter(self: &Arc<Self>, linked: Linked, clock: &Arc<dyn Clock>) -> Result<Entry, Taken> {
         let mut inner = self.lock();
         let instance = linked.hello.instance;
         if inner.linked.values().any(|other| other.hello.instance == instance && other.gateway != linked.gateway) {
@@ -60,18 +60,27 @@ impl Links {
         }
         let number = inner.next;
         inner.next += 1;
-        inner.gone.remove(&instance);
+        inner.ended.remove(&instance);
         inner.linked.insert(number, linked);
-        Ok(Entry { links: Arc::clone(self), number })
+        Ok(Entry { links: Arc::clone(self), clock: Arc::clone(clock), number })
     }
 
     pub(crate) fn list(&self) -> Vec<Linked> {
         self.lock().linked.values().cloned().collect()
     }
 
-    /// Requests of vanished gateways whose records never came: never billed, but not hidden either.
-    pub(crate) fn unaccounted(&self) -> u64 {
-        self.lock().gone.values().sum()
+    /// Since when a gateway start has had no link: `now` for one that has, `unless_known` for one whose link this process has not seen,
+    /// 0 for one whose gateway has started anew meanwhile.
+    pub(crate) fn absent_since(&self, instance: InstanceId, unless_known: Millis, now: Millis) -> Millis {
+        let inner = self.lock();
+        if inner.linked.values().any(|linked| linked.hello.instance == instance) {
+            return now;
+        }
+        match inner.ended.get(&instance) {
+            None => unless_known,
+            Some(ended) if inner.linked.values().any(|linked| linked.gateway == ended.gateway) => 0,
+            Some(ended) => ended.at,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -90,13 +99,13 @@ impl Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
+        let at = self.clock.now();
         let mut inner = self.links.lock();
-        if let Some(linked) = inner.linked.remove(&self.number) {
-            let instance = linked.hello.instance;
-            let again = inner.linked.values().any(|other| other.hello.instance == instance);
-            if linked.owed() > 0 && !again && inner.gone.len() < GONE_LIMIT {
-                inner.gone.insert(instance, linked.owed());
-            }
+        let Some(Linked { gateway, hello, .. }) = inner.linked.remove(&self.number) else { return };
+        if inner.ended.len() >= ENDED_LIMIT {
+            let oldest = inner.ended.iter().min_by_key(|(_, ended)| ended.at).map(|(instance, _)| *instance);
+            oldest.and_then(|oldest| inner.ended.remove(&oldest));
         }
+        inner.ended.insert(hello.instance, Ended { gateway, at });
     }
 }

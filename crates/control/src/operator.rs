@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 
 use crate::alarms::Alarms;
 use crate::catalogue::Catalogue;
+use crate::durable::Durable;
 use crate::keys::{Keys, hash, new_secret};
 use crate::links::Links;
 use crate::{Alarm, ControlError};
@@ -47,6 +48,7 @@ pub(crate) struct Operator {
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) links: Arc<Links>,
     pub(crate) alarms: Arc<Alarms>,
+    pub(crate) durable: Arc<Durable>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) started: Millis,
     /// Hash of the build.
@@ -127,7 +129,7 @@ struct Record<'a> {
     first_byte_ms: u32,
 }
 
-/// `GET /v1/records?after=&limit=`: `next` is the `after` of the next page.
+/// `GET /v1/records?after=&limit=`: `next` is the `after` of the next page, `unaccounted_requests` what no record will tell of.
 async fn records(State(operator): Shared, page: Result<Query<Page>, QueryRejection>) -> Answer {
     let Query(Page { after, limit }) = page.map_err(|_| Refusal::Query)?;
     let limit = limit.unwrap_or(RECORDS_DEFAULT).clamp(1, RECORDS_LIMIT);
@@ -157,7 +159,8 @@ async fn records(State(operator): Shared, page: Result<Query<Page>, QueryRejecti
             }
         })
         .collect();
-    Ok(Json(json!({ "records": records, "next": next })))
+    let unaccounted = operator.store.unaccounted().await?;
+    Ok(Json(json!({ "records": records, "next": next, "unaccounted_requests": unaccounted })))
 }
 
 async fn list_keys(State(operator): Shared) -> Answer {
@@ -217,7 +220,8 @@ async fn status(State(operator): Shared) -> Answer {
         Alarm::ALL.into_iter().map(|alarm| (alarm.name().to_owned(), operator.alarms.count(alarm).into())).collect();
     Ok(Json(json!({
         "build": format!("{:016x}", operator.build), "started_ms": operator.started, "now_ms": operator.clock.now(), "records": operator.store.metadata_count().await?,
-        "gateways": gateways, "unaccounted_requests": operator.links.unaccounted(), "alarms": alarms,
+        "durable": operator.durable.is_good(), "gateways": gateways,
+        "unaccounted_requests": operator.store.unaccounted().await?, "alarms": alarms,
     })))
 }
 

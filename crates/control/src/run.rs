@@ -12,9 +12,11 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::absent;
 use crate::alarms::Alarms;
 use crate::catalogue::Catalogue;
 use crate::doors::{self, Users, stopped};
+use crate::durable::Durable;
 use crate::keys::Keys;
 use crate::link_server::{self, LinkServer};
 use crate::links::Links;
@@ -64,6 +66,7 @@ where
     let catalogue = Arc::new(Catalogue::build(&start, &store, &authority).await?);
     let links = Arc::new(Links::default());
     let alarms = Arc::new(Alarms::default());
+    let durable = Durable::new();
     let users = Users::new(start.operator_uid)?;
 
     let link_server = Arc::new(LinkServer {
@@ -73,6 +76,7 @@ where
         catalogue: Arc::clone(&catalogue),
         links: Arc::clone(&links),
         alarms: Arc::clone(&alarms),
+        durable: Arc::clone(&durable),
         clock: Arc::clone(&clock),
     });
     let console_ip = console_address.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address| address.ip());
@@ -93,8 +97,9 @@ where
         store: Arc::clone(&store),
         keys,
         catalogue,
-        links,
+        links: Arc::clone(&links),
         alarms,
+        durable,
         clock: Arc::clone(&clock),
         started: now,
         build: start.build,
@@ -114,6 +119,7 @@ where
             }
         },
         doors::serve_socket(operator_socket, users, router(Arc::clone(&operator), Door::Socket), stopping.clone()),
+        absent::look(&store, &links, clock.as_ref(), stopping.clone()),
         keep_house(&store, clock.as_ref(), start.metadata_days, stopping.clone()),
     );
     store.close().await.map_err(ControlError::from)
@@ -138,7 +144,9 @@ async fn keep_house(store: &Store, clock: &dyn Clock, metadata_days: u32, mut st
         }
         let now = clock.now();
         // A failure is tried again in an hour; a store that stays broken shows in the alarms of the link.
-        let _ = store.forget_metadata(now.saturating_sub(u64::from(metadata_days) * DAY)).await;
+        let end = now.saturating_sub(u64::from(metadata_days) * DAY);
+        let _ = store.forget_metadata(end).await;
+        let _ = store.forget_unaccounted(end).await;
         let _ = store.forget_deliveries(now).await;
     }
 }

@@ -4,6 +4,8 @@
 
 mod harness;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use harness::{Control, INSTANCE, record, usage};
@@ -11,7 +13,8 @@ use lethe_control::Authority;
 use lethe_handover::Role;
 use lethe_link::{ALPN, Beat, Down, Up};
 use lethe_policy::endpoints::SignedEndpoints;
-use lethe_types::{AccountPseudonym, Clock, KeyId, RouteId, SystemClock};
+use lethe_store::Store;
+use lethe_types::{AccountPseudonym, Clock, KeyId, Millis, RouteId, SystemClock};
 use lethe_usage::{InstanceId, UnitClass, Usage, UsageRecord};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
@@ -222,28 +225,90 @@ async fn one_gateway_cannot_pose_as_the_start_of_another() {
     control.end().await;
 }
 
-#[tokio::test]
-async fn a_lost_tail_shows() {
-    let folder = TempDir::new().unwrap();
-    let control = Control::start(&folder).await;
-    let (mut gateway, _, snapshot) = control.link(INSTANCE).await;
-    let beat = Beat { started: 5, finished: 3, pending: 2 };
-    gateway.say(&[Up::Heartbeat(beat), record(&usage(snapshot.keys[0].account), 1)]).await;
-    gateway.hear_ack(1).await;
+/// A clock that can be set forward.
+#[derive(Default)]
+struct Ahead(AtomicU64);
+
+impl Clock for Ahead {
+    fn now(&self) -> Millis {
+        SystemClock.now() + self.0.load(Ordering::Relaxed)
+    }
+}
+
+async fn unaccounted(control: &Control) -> u64 {
     let status = control.ask("GET", "/v1/status", "").await.body;
-    assert_eq!((&status["gateways"][0]["started"], &status["gateways"][0]["committed"]), (&5.into(), &1.into()));
-    assert_eq!(status["unaccounted_requests"], 0);
-    drop(gateway);
+    let records = control.ask("GET", "/v1/records", "").await.body;
+    assert_eq!(status["unaccounted_requests"], records["unaccounted_requests"]);
+    status["unaccounted_requests"].as_u64().unwrap()
+}
+
+async fn expect_unaccounted(control: &Control, wanted: u64) {
     let owed = async {
-        while control.ask("GET", "/v1/status", "").await.body["unaccounted_requests"] != 4 {
-            tokio::task::yield_now().await;
+        while unaccounted(control).await != wanted {
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     timeout(harness::LONG, owed).await.unwrap();
-    // It comes back: nothing is lost yet.
-    let (back, ..) = control.link(INSTANCE).await;
-    assert_eq!(control.ask("GET", "/v1/status", "").await.body["unaccounted_requests"], 0);
-    drop(back);
+}
+
+#[tokio::test]
+async fn what_a_vanished_gateway_began_is_unaccounted_until_it_comes_back() {
+    let folder = TempDir::new().unwrap();
+    let clock = Arc::new(Ahead::default());
+    let control = Control::start_at(harness::start(folder.path()), &folder, clock.clone()).await;
+    let (mut gateway, _, snapshot) = control.link(INSTANCE).await;
+    let beat = Beat { started: 5, finished: 1, pending: 1 };
+    gateway.say(&[record(&usage(snapshot.keys[0].account), 1), Up::Heartbeat(beat)]).await;
+    gateway.hear_ack(1).await;
+    let status = control.ask("GET", "/v1/status", "").await.body;
+    assert_eq!((&status["gateways"][0]["started"], &status["gateways"][0]["committed"]), (&5.into(), &1.into()));
+    drop(gateway);
+    // Not yet: it has half a minute to come back.
+    timeout(harness::LONG, async {
+        while control.ask("GET", "/v1/status", "").await.body["gateways"] != serde_json::json!([]) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .unwrap();
+    assert_eq!(unaccounted(&control).await, 0);
+    clock.0.fetch_add(31_000, Ordering::Relaxed);
+    expect_unaccounted(&control, 4).await;
+
+    // Control's own end does not make it forget.
+    control.end().await;
+    let control = Control::start_at(harness::start(folder.path()), &folder, clock.clone()).await;
+    assert_eq!(unaccounted(&control).await, 4);
+    // It was only cut off: nothing is lost yet, and what it delivers now counts.
+    let (mut gateway, ..) = control.link(INSTANCE).await;
+    expect_unaccounted(&control, 0).await;
+    let now = Usage { timestamp: clock.now(), ..usage(snapshot.keys[0].account) };
+    gateway.say(&[record(&now, 2), record(&now, 3), Up::Heartbeat(Beat { started: 6, finished: 3, pending: 2 })]).await;
+    gateway.hear_ack(3).await;
+    drop(gateway);
+    // It has started anew: what the start before it owes will never come.
+    let (gateway, ..) = control.link(InstanceId([7; 12])).await;
+    expect_unaccounted(&control, 3).await;
+    drop(gateway);
+    control.end().await;
+}
+
+/// Control learns of requests without a record too, and knows of them after it was killed.
+#[tokio::test]
+async fn counters_are_durable_without_a_record() {
+    let folder = TempDir::new().unwrap();
+    let control = Control::start(&folder).await;
+    let (mut gateway, ..) = control.link(INSTANCE).await;
+    gateway.say(&[Up::Heartbeat(Beat { started: 2, finished: 0, pending: 0 })]).await;
+    let started = async {
+        let store = Store::open(&folder.path().join("control.db")).await.unwrap();
+        // Read as another process would: what is there has been committed.
+        while store.owed(INSTANCE).await != Ok(2) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(harness::LONG, started).await.unwrap();
+    drop(gateway);
     control.end().await;
 }
 

@@ -61,6 +61,7 @@ impl Link {
     fn take(&self, frame: Down, endpoints: &mpsc::UnboundedSender<Vec<u8>>) {
         match frame {
             Down::Ack { .. } | Down::Heartbeat => {}
+            Down::Durable(durable) => self.shared.set_durable(durable),
             Down::Endpoints(list) => drop(endpoints.send(list)),
             Down::Isolate => self.shared.isolate(),
             Down::KeyAdded(entry) => self.shared.add_key(entry),

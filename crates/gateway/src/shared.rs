@@ -24,6 +24,8 @@ pub(crate) enum NotReady {
     Isolated,
     /// No snapshot has arrived yet.
     NoSnapshot,
+    /// Control cannot commit records at the moment.
+    NotDurable,
     /// Too many records wait for control.
     OutboxFull,
     /// No word from control for longer than the limit.
@@ -36,6 +38,7 @@ impl NotReady {
             Self::Draining => "draining",
             Self::Isolated => "isolated",
             Self::NoSnapshot => "no_snapshot",
+            Self::NotDurable => "not_durable",
             Self::OutboxFull => "outbox_full",
             Self::Stale => "stale",
         }
@@ -52,6 +55,8 @@ pub(crate) struct Shared {
     catalogue: RwLock<Option<Arc<Catalogue>>>,
     keys: RwLock<HashMap<KeyHash, KeyEntry>>,
     isolated: AtomicBool,
+    /// Control's last word on whether it can commit records.
+    durable: AtomicBool,
     born: Instant,
     /// Milliseconds from `born` to the last word from control, plus one; 0 is never.
     heard: AtomicU64,
@@ -68,6 +73,7 @@ impl Shared {
             catalogue: RwLock::new(None),
             keys: RwLock::new(HashMap::new()),
             isolated: AtomicBool::new(false),
+            durable: AtomicBool::new(true),
             born: Instant::now(),
             heard: AtomicU64::new(0),
         }
@@ -94,6 +100,11 @@ impl Shared {
 
     pub(crate) fn isolate(&self) {
         self.isolated.store(true, Ordering::Relaxed);
+    }
+
+    /// Control can, or cannot, commit records at the moment.
+    pub(crate) fn set_durable(&self, durable: bool) {
+        self.durable.store(durable, Ordering::Relaxed);
     }
 
     /// Control has spoken.
@@ -127,6 +138,10 @@ impl Shared {
             return Err(NotReady::Draining);
         }
         self.catalogue()?;
+        // Requests are still served while there is room for their records; but new ones had better go elsewhere.
+        if !self.durable.load(Ordering::Relaxed) {
+            return Err(NotReady::NotDurable);
+        }
         // Taken and given back: room is there now.
         self.permit().map(drop).ok_or(NotReady::OutboxFull)
     }

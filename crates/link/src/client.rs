@@ -2,21 +2,24 @@
 //!
 //! Two halves run side by side in one task, so that neither waits for the other: one sends the hello, every unacknowledged
 //! record, new ones as they come, and a heartbeat; the other takes acknowledgements and hands everything else to the caller.
+//!
+//! A record leaves at once when nothing left just before it. Under load records are gathered for [`GATHER`]: one wake-up, one write and
+//! one commit then serve many of them, and nobody waits for them but a reserve, which does not wait itself.
 
 use std::io;
 use std::time::Duration;
 
-use lethe_usage::UsageRecord;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use crate::courier::{Courier, Load};
 use crate::decoder::Decoder;
-use crate::frame::{Down, Frame, FrameError, Hello, Up};
+use crate::frame::{Down, FrameError};
 use crate::outbox::Outbox;
-use crate::{HEARTBEAT_SECONDS, PROTOCOL, SILENCE_SECONDS};
+use crate::{HEARTBEAT_SECONDS, SILENCE_SECONDS};
 
-/// Records in one write.
-const BATCH: usize = 256;
+/// Between two writes under load.
+const GATHER: Duration = Duration::from_millis(5);
 const READ_BYTES: usize = 16 * 1024;
 
 /// Why a connection to control ended.
@@ -95,25 +98,18 @@ where
 
 async fn send<Io: AsyncWrite>(mut writer: WriteHalf<Io>, outbox: &Outbox, build: u64) -> LinkError {
     let mut next_beat = Instant::now();
-    let mut sent = outbox.acknowledged();
+    let mut courier = Courier::new(outbox, build);
     let mut bytes = Vec::new();
-    let hello = Up::Hello(Hello { protocol: PROTOCOL, build, instance: outbox.instance() });
-    if let Err(error) = hello.encode(&mut bytes) {
-        return error.into();
-    }
     loop {
-        let batch = outbox.unsent(sent, BATCH);
-        if let Err(error) = append(&mut bytes, &batch) {
-            return error.into();
-        }
-        sent = batch.last().map_or(sent, UsageRecord::sequence);
-        // Under load too: control compares the counters with what it has received.
-        if Instant::now() >= next_beat {
+        // Whatever else is said: control closes a link that it hears nothing of.
+        let beat = Instant::now() >= next_beat;
+        if beat {
             next_beat = Instant::now() + Duration::from_secs(HEARTBEAT_SECONDS);
-            if let Err(error) = Up::Heartbeat(outbox.beat()).encode(&mut bytes) {
-                return error.into();
-            }
         }
+        let load = match courier.load(beat, &mut bytes) {
+            Ok(load) => load,
+            Err(error) => return error.into(),
+        };
         if bytes.is_empty() {
             tokio::select! {
                 () = outbox.news() => {}
@@ -125,11 +121,13 @@ async fn send<Io: AsyncWrite>(mut writer: WriteHalf<Io>, outbox: &Outbox, build:
             return error.into();
         }
         bytes.clear();
+        if load == Load::Last {
+            tokio::select! {
+                () = outbox.urgent() => {}
+                () = sleep(GATHER) => {}
+            }
+        }
     }
-}
-
-fn append(bytes: &mut Vec<u8>, batch: &[UsageRecord]) -> Result<(), FrameError> {
-    batch.iter().try_for_each(|record| Up::Record(*record).encode(bytes))
 }
 
 async fn write<Io: AsyncWrite>(writer: &mut WriteHalf<Io>, bytes: &[u8]) -> io::Result<()> {

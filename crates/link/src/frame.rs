@@ -25,6 +25,7 @@ const KEY_REVOKED: u8 = 0x84;
 const ACK: u8 = 0x85;
 const DOWN_BEAT: u8 = 0x86;
 const ISOLATE: u8 = 0x87;
+const DURABLE: u8 = 0x88;
 
 const HELLO_BYTES: usize = 22;
 const BEAT_BYTES: usize = 20;
@@ -41,12 +42,12 @@ pub struct Hello {
     pub instance: InstanceId,
 }
 
-/// A gateway's counters, every [`crate::HEARTBEAT_SECONDS`]: with them a lost tail of records shows.
+/// A gateway's counters, behind every batch of records and every [`crate::HEARTBEAT_SECONDS`]: with them a lost tail shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Beat {
     /// Requests that have started since the start of the gateway.
     pub started: u64,
-    /// Requests that have left their record.
+    /// Requests that have left their last record (a reserve is none).
     pub finished: u64,
     /// Records that control has not acknowledged.
     pub pending: u32,
@@ -71,6 +72,8 @@ pub enum Down {
         /// Cumulative.
         sequence: u64,
     },
+    /// Whether control can commit records at the moment. While it cannot, nothing is acknowledged.
+    Durable(bool),
     /// A signed endpoint list, to be forwarded to the dialer as it is.
     Endpoints(Vec<u8>),
     /// Control is alive.
@@ -198,6 +201,7 @@ impl Frame for Down {
         let fits = match kind {
             ACK => length == 8,
             DOWN_BEAT | ISOLATE => length == 0,
+            DURABLE => length == 1,
             ENDPOINTS => length <= ENDPOINTS_LIMIT,
             KEY_ADDED => length == KEY_BYTES,
             KEY_REVOKED => length == 4,
@@ -212,6 +216,11 @@ impl Frame for Down {
         match kind {
             ACK => Ok(Self::Ack { sequence: u64::from_le_bytes(field(body, 0)?) }),
             DOWN_BEAT => Ok(Self::Heartbeat),
+            DURABLE => match body {
+                [0] => Ok(Self::Durable(false)),
+                [1] => Ok(Self::Durable(true)),
+                _ => Err(FrameError::Body),
+            },
             ENDPOINTS => Ok(Self::Endpoints(body.to_vec())),
             ISOLATE => Ok(Self::Isolate),
             KEY_ADDED => Ok(Self::KeyAdded(KeyEntry {
@@ -233,6 +242,10 @@ impl Frame for Down {
             Self::Ack { sequence } => {
                 header(out, ACK, 8)?;
                 out.extend(sequence.to_le_bytes());
+            }
+            Self::Durable(durable) => {
+                header(out, DURABLE, 1)?;
+                out.push(u8::from(*durable));
             }
             Self::Endpoints(list) => {
                 if list.len() > ENDPOINTS_LIMIT {

@@ -2,13 +2,15 @@
 //!
 //! The bytes run over mutual TLS with ALPN [`ALPN`]; this crate sees any `AsyncRead + AsyncWrite` and opens nothing itself.
 //! [`frame`] is what can be said, [`decoder`] reads it from bytes that come in any pieces, [`Outbox`] keeps a gateway's records
-//! until control has committed them, [`client::run`] is the gateway's side of one connection.
+//! until control has committed them, [`courier`] says them in order, [`client::run`] is the gateway's side of one connection.
 
 pub mod client;
+pub mod courier;
 pub mod decoder;
 pub mod frame;
 mod outbox;
 
+pub use courier::Courier;
 pub use decoder::Decoder;
 pub use frame::{Beat, Down, FrameError, Hello, Up};
 pub use outbox::{AckError, Outbox, Permit};

@@ -3,6 +3,9 @@
 //! A request reserves room before it starts and so is never unmetered; when control has been away for too long there is no
 //! room, and the gateway answers 503. Acknowledgements are cumulative. The outbox is shared by the worker threads of one
 //! process; its lock is held for a few instructions only.
+//!
+//! A metered request leaves one record at its end. Where metering is strict it leaves two: a reserve, which has to be committed
+//! before anything goes upstream, and a settle at its end.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,7 +26,9 @@ pub struct Outbox {
     state: Mutex<State>,
     /// Wakes the link: there is a new record.
     news: Notify,
-    /// Wakes whoever waits for the end: room was given back.
+    /// Wakes the link while it gathers: somebody waits for a record to be committed.
+    urgent: Notify,
+    /// Wakes whoever waits for the end or for a commit: room was given back.
     room: Notify,
 }
 
@@ -37,11 +42,18 @@ struct State {
     reserved: usize,
     /// Permits given out, less those that were dropped unused.
     started: u64,
+    /// Permits that have left their last record.
+    finished: u64,
 }
 
-/// Room for one record. Dropping it unused gives the room back.
+/// Room for the records of one request. Dropping it unused gives the room back.
 pub struct Permit {
+    /// Until the last record.
     outbox: Option<Arc<Outbox>>,
+    /// Records that there is still room for; at least one.
+    room: usize,
+    /// A reserve has been recorded: the request has begun and owes its last record.
+    reserved: bool,
 }
 
 impl Outbox {
@@ -49,7 +61,7 @@ impl Outbox {
     #[must_use]
     pub fn new(instance: InstanceId, capacity: usize) -> Arc<Self> {
         let state = Mutex::new(State::default());
-        Arc::new(Self { capacity, instance, state, news: Notify::new(), room: Notify::new() })
+        Arc::new(Self { capacity, instance, state, news: Notify::new(), urgent: Notify::new(), room: Notify::new() })
     }
 
     /// Which gateway start the records come from.
@@ -58,16 +70,26 @@ impl Outbox {
         self.instance
     }
 
-    /// Reserves room for the record of a request that is about to start; `None` when there is none (answer 503).
+    /// Reserves room for the one record of a request that is about to start; `None` when there is none (answer 503).
     #[must_use]
     pub fn try_reserve(self: &Arc<Self>) -> Option<Permit> {
+        self.room_for(1)
+    }
+
+    /// Reserves room for a request that leaves a reserve too ([`Permit::reserve`]).
+    #[must_use]
+    pub fn try_reserve_strict(self: &Arc<Self>) -> Option<Permit> {
+        self.room_for(2)
+    }
+
+    fn room_for(self: &Arc<Self>, records: usize) -> Option<Permit> {
         let mut state = self.lock();
-        if state.records.len() + state.reserved >= self.capacity {
+        if state.records.len() + state.reserved + records > self.capacity {
             return None;
         }
-        state.reserved += 1;
+        state.reserved += records;
         state.started += 1;
-        Some(Permit { outbox: Some(Arc::clone(self)) })
+        Some(Permit { outbox: Some(Arc::clone(self)), room: records, reserved: false })
     }
 
     /// How many records control has not acknowledged.
@@ -76,12 +98,13 @@ impl Outbox {
         self.lock().records.len()
     }
 
-    /// The counters of a heartbeat: `started` counts permits that were used or still may be, `finished` counts records.
+    /// The counters of a heartbeat: `started` counts permits that were used or still may be, `finished` those that have left
+    /// their last record.
     #[must_use]
     pub fn beat(&self) -> Beat {
         let state = self.lock();
         let pending = u32::try_from(state.records.len()).unwrap_or(u32::MAX);
-        Beat { started: state.started, finished: state.last, pending }
+        Beat { started: state.started, finished: state.finished, pending }
     }
 
     /// Sequence number of the newest acknowledged record, 0 before the first: on a new connection, sending begins after it.
@@ -97,13 +120,30 @@ impl Outbox {
         let state = self.lock();
         let acknowledged = state.last - state.records.len() as u64;
         let skip = usize::try_from(after.saturating_sub(acknowledged)).unwrap_or(usize::MAX);
-        state.records.iter().skip(skip).take(limit).copied().collect()
+        state.records.range(skip.min(state.records.len())..).take(limit).copied().collect()
     }
 
     /// Waits until there may be records after those that [`Outbox::unsent`] last gave. For one waiter, the link; a record
     /// that came before the call ends the wait at once.
     pub async fn news(&self) {
         self.news.notified().await;
+    }
+
+    /// Waits until somebody waits for a record to be committed: gathering more before it is sent would hold that one up. For one
+    /// waiter, the link.
+    pub async fn urgent(&self) {
+        self.urgent.notified().await;
+    }
+
+    /// Waits until control has committed the record with this number.
+    pub async fn committed(&self, sequence: u64) {
+        loop {
+            let room = self.room.notified();
+            if self.acknowledged() >= sequence {
+                return;
+            }
+            room.await;
+        }
     }
 
     /// Waits until no permit is out and nothing is unacknowledged.
@@ -145,17 +185,41 @@ impl Outbox {
 }
 
 impl Permit {
-    /// Turns the room into the next record, which the link sends as soon as it can. Returns its sequence number.
+    /// Records that a request is about to start, and has the link send it at once: [`Outbox::committed`] says when it is safe to go on.
+    /// Returns its sequence number; `None` if there is room for the last record only.
+    pub fn reserve(&mut self, usage: &Usage) -> Option<u64> {
+        let outbox = self.outbox.as_ref().filter(|_| self.room > 1)?;
+        let mut state = outbox.lock();
+        self.room -= 1;
+        self.reserved = true;
+        let sequence = state.push(usage, outbox.instance);
+        drop(state);
+        outbox.news.notify_one();
+        outbox.urgent.notify_one();
+        Some(sequence)
+    }
+
+    /// Turns the room into the request's last record, which the link sends as soon as it can. Returns its sequence number.
     pub fn record(mut self, usage: &Usage) -> u64 {
         let Some(outbox) = self.outbox.take() else { return 0 };
         let mut state = outbox.lock();
-        state.reserved -= 1;
-        state.last += 1;
-        let record = UsageRecord::new(usage, outbox.instance, state.last);
-        state.records.push_back(record);
+        // Room for a reserve that was not needed goes back with it.
+        state.reserved -= self.room - 1;
+        state.finished += 1;
+        let sequence = state.push(usage, outbox.instance);
         drop(state);
         outbox.news.notify_one();
-        record.sequence()
+        sequence
+    }
+}
+
+impl State {
+    /// Appends a record in room that a permit held.
+    fn push(&mut self, usage: &Usage, instance: InstanceId) -> u64 {
+        self.reserved -= 1;
+        self.last += 1;
+        self.records.push_back(UsageRecord::new(usage, instance, self.last));
+        self.last
     }
 }
 
@@ -163,8 +227,9 @@ impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(outbox) = self.outbox.take() {
             let mut state = outbox.lock();
-            state.reserved -= 1;
-            state.started -= 1;
+            state.reserved -= self.room;
+            // After a reserve the request did begin: without its last record it is missing, and the counters say so.
+            state.started -= u64::from(!self.reserved);
             drop(state);
             outbox.room.notify_waiters();
         }

@@ -81,6 +81,8 @@ fn every_down() -> Vec<Down> {
         Down::KeyAdded(KeyEntry { hash: KeyHash([1; 32]), id: KeyId(2), account: AccountPseudonym(3) }),
         Down::KeyRevoked(KeyId(2)),
         Down::Ack { sequence: 9 },
+        Down::Durable(false),
+        Down::Durable(true),
         Down::Heartbeat,
         Down::Isolate,
     ]
@@ -111,7 +113,9 @@ fn a_header_that_cannot_be_is_refused_without_its_body() {
         up.push((head(kind, 0, bytes), FrameError::Length));
     }
     up.extend([(head(0x81, 0, 8), FrameError::Type), (head(0, 0, 0), FrameError::Type), (head(2, 1, 64), FrameError::Flags)]);
-    for (kind, bytes) in [(0x81, SNAPSHOT_LIMIT + 1), (0x82, ENDPOINTS_LIMIT + 1), (0x83, 43), (0x84, 5), (0x85, 0), (0x86, 1)] {
+    for (kind, bytes) in
+        [(0x81, SNAPSHOT_LIMIT + 1), (0x82, ENDPOINTS_LIMIT + 1), (0x83, 43), (0x84, 5), (0x85, 0), (0x86, 1), (0x88, 0)]
+    {
         down.push((head(kind, 0, bytes), FrameError::Length));
     }
     down.extend([(head(1, 0, 22), FrameError::Type), (head(0x86, 0x80, 0), FrameError::Flags)]);
@@ -146,6 +150,12 @@ fn a_snapshot_with_bytes_left_over_is_refused() {
     bytes.push(0);
     bytes[2] += 1;
     assert_eq!(read_all::<Down>(&[&bytes]).err(), Some(FrameError::Body));
+}
+
+#[test]
+fn a_word_that_is_neither_yes_nor_no_is_refused() {
+    assert!(matches!(read_all::<Down>(&[&[0x88, 0, 1, 0, 0, 0, 1]]).as_deref(), Ok([Down::Durable(true)])));
+    assert_eq!(read_all::<Down>(&[&[0x88, 0, 1, 0, 0, 0, 2]]).err(), Some(FrameError::Body));
 }
 
 #[test]

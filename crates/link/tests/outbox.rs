@@ -53,16 +53,49 @@ fn a_full_outbox_gives_no_permit_until_control_acknowledges() {
     assert_eq!(outbox.beat(), Beat { started: 2, finished: 2, pending: 1 });
 }
 
+#[test]
+fn a_strict_request_has_room_for_both_of_its_records() {
+    let outbox = Outbox::new(INSTANCE, 3);
+    let mut first = outbox.try_reserve_strict().unwrap();
+    // One place is left: enough for a request with one record only.
+    assert!(outbox.try_reserve_strict().is_none());
+    drop(outbox.try_reserve().unwrap());
+    assert_eq!(first.reserve(&usage(1)), Some(1));
+    assert_eq!(first.reserve(&usage(1)), None, "the last record's room is its own");
+    assert_eq!(outbox.beat(), Beat { started: 1, finished: 0, pending: 1 });
+    assert_eq!(first.record(&usage(2)), 2);
+    assert_eq!(outbox.beat(), Beat { started: 1, finished: 1, pending: 2 });
+    // Refused before it reached anybody: one record, and the room of the other comes back.
+    outbox.ack(2).unwrap();
+    let second = outbox.try_reserve_strict().unwrap();
+    assert_eq!(second.record(&usage(3)), 3);
+    assert!(outbox.try_reserve_strict().is_some());
+    // Dropped after its reserve (which no gateway does): it has begun, and the counters go on saying so.
+    let mut lost = outbox.try_reserve_strict().unwrap();
+    assert_eq!(lost.reserve(&usage(4)), Some(4));
+    drop(lost);
+    assert_eq!(outbox.beat(), Beat { started: 3, finished: 2, pending: 2 });
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Ack(u64),
+    Announce,
     Drop,
     Record,
     Reserve,
+    ReserveStrict,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = prop_oneof![(0_u64..12).prop_map(Step::Ack), Just(Step::Drop), Just(Step::Record), Just(Step::Reserve)];
+    let step = prop_oneof![
+        (0_u64..12).prop_map(Step::Ack),
+        Just(Step::Announce),
+        Just(Step::Drop),
+        Just(Step::Record),
+        Just(Step::Reserve),
+        Just(Step::ReserveStrict)
+    ];
     prop::collection::vec(step, 0..60)
 }
 
@@ -70,10 +103,12 @@ proptest! {
     #[test]
     fn the_outbox_behaves_like_its_model(capacity in 0_usize..5, steps in steps()) {
         let outbox = Outbox::new(INSTANCE, capacity);
-        let mut permits: Vec<Permit> = Vec::new();
+        // Each with the room that it still has, and whether it has left a reserve.
+        let mut permits: Vec<(Permit, usize, bool)> = Vec::new();
         let mut pending: VecDeque<u64> = VecDeque::new();
-        let mut last = 0;
+        let (mut last, mut finished, mut abandoned) = (0, 0, 0);
         for step in steps {
+            let room = pending.len() + permits.iter().map(|(_, room, _)| room).sum::<usize>();
             match step {
                 Step::Ack(sequence) => {
                     prop_assert_eq!(outbox.ack(sequence).is_ok(), sequence <= last);
@@ -81,24 +116,40 @@ proptest! {
                         pending.retain(|waiting| *waiting > sequence);
                     }
                 }
-                Step::Drop => drop(permits.pop()),
+                Step::Announce => {
+                    if let Some((permit, room, reserved)) = permits.last_mut() {
+                        let expected = (*room > 1).then_some(last + 1);
+                        prop_assert_eq!(permit.reserve(&usage(0)), expected);
+                        if expected.is_some() {
+                            (*room, *reserved, last) = (*room - 1, true, last + 1);
+                            pending.push_back(last);
+                        }
+                    }
+                }
+                Step::Drop => abandoned += permits.pop().map_or(0, |(_, _, reserved)| u64::from(reserved)),
                 Step::Record => {
-                    if let Some(permit) = permits.pop() {
+                    if let Some((permit, ..)) = permits.pop() {
                         last += 1;
+                        finished += 1;
                         prop_assert_eq!(permit.record(&usage(0)), last);
                         pending.push_back(last);
                     }
                 }
                 Step::Reserve => {
                     let permit = outbox.try_reserve();
-                    prop_assert_eq!(permit.is_some(), pending.len() + permits.len() < capacity);
-                    permits.extend(permit);
+                    prop_assert_eq!(permit.is_some(), room < capacity);
+                    permits.extend(permit.map(|permit| (permit, 1, false)));
+                }
+                Step::ReserveStrict => {
+                    let permit = outbox.try_reserve_strict();
+                    prop_assert_eq!(permit.is_some(), room + 1 < capacity);
+                    permits.extend(permit.map(|permit| (permit, 2, false)));
                 }
             }
             prop_assert_eq!(outbox.pending(), pending.len());
             prop_assert_eq!(outbox.acknowledged(), last - pending.len() as u64);
             let beat = outbox.beat();
-            prop_assert_eq!((beat.started, beat.finished), (last + permits.len() as u64, last));
+            prop_assert_eq!((beat.started, beat.finished), (finished + abandoned + permits.len() as u64, finished));
             for after in 0..=last {
                 let expected: Vec<u64> = pending.iter().copied().filter(|waiting| *waiting > after).collect();
                 prop_assert_eq!(sequences(&outbox.unsent(after, usize::MAX)), expected);
@@ -191,6 +242,41 @@ async fn frames_reach_the_caller_and_a_malformed_one_ends_the_link() {
     assert!(matches!(frames.recv().await, Some(Down::Isolate)));
     control.io.write_all(&[0xff; 6]).await.unwrap();
     assert!(matches!(client.await.unwrap(), LinkError::Frame(_)));
+}
+
+/// Under load many records leave together, with the counters behind them; one that somebody waits for leaves at once.
+#[tokio::test(start_paused = true)]
+async fn records_are_gathered_unless_somebody_waits() {
+    let outbox = Outbox::new(INSTANCE, 100);
+    let (client, mut control) = linked(&outbox);
+    assert!(matches!(control.hear().await, Up::Hello(_)));
+    assert_eq!(control.hear().await, Up::Heartbeat(Beat::default()));
+    let start = tokio::time::Instant::now();
+    for units in 0..3 {
+        outbox.try_reserve().unwrap().record(&usage(units));
+        tokio::task::yield_now().await;
+    }
+    for sequence in 1..=3 {
+        assert_eq!(control.hear_record().await, sequence);
+    }
+    assert_eq!(control.hear().await, Up::Heartbeat(Beat { started: 3, finished: 3, pending: 3 }));
+    assert!(start.elapsed() >= std::time::Duration::from_millis(1), "they were gathered");
+
+    let mut strict = outbox.try_reserve_strict().unwrap();
+    let urgent = tokio::time::Instant::now();
+    assert_eq!(strict.reserve(&usage(9)), Some(4));
+    assert_eq!(control.hear_record().await, 4);
+    assert_eq!(urgent.elapsed(), std::time::Duration::ZERO, "it did not wait");
+    let committed = tokio::spawn({
+        let outbox = Arc::clone(&outbox);
+        async move { outbox.committed(4).await }
+    });
+    control.say(Down::Ack { sequence: 3 }).await;
+    tokio::task::yield_now().await;
+    assert!(!committed.is_finished());
+    control.say(Down::Ack { sequence: 4 }).await;
+    committed.await.unwrap();
+    client.abort();
 }
 
 #[tokio::test(start_paused = true)]

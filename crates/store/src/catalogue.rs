@@ -53,10 +53,10 @@ impl Store {
             let mut ids = Vec::with_capacity(routes.len());
             for RouteName { provider, model, upstream } in routes {
                 let name = |statement: &'static str| sqlx::query_scalar(statement).bind(provider).bind(model).bind(upstream);
-                let found: Option<i64> = name(ROUTE).fetch_optional(tx.on()).await?;
+                let found: Option<i64> = name(ROUTE).fetch_optional(tx.on()?).await?;
                 let id = match found {
                     Some(id) => id,
-                    None => name(INSERT_ROUTE).fetch_one(tx.on()).await?,
+                    None => name(INSERT_ROUTE).fetch_one(tx.on()?).await?,
                 };
                 ids.push(RouteId(narrow(id)?));
             }
@@ -88,10 +88,10 @@ impl Store {
             let mut ids = Vec::with_capacity(endpoints.len());
             for (host, port) in endpoints {
                 let name = |statement: &'static str| sqlx::query_scalar(statement).bind(host).bind(i64::from(*port));
-                let found: Option<i64> = name(ENDPOINT).fetch_optional(tx.on()).await?;
+                let found: Option<i64> = name(ENDPOINT).fetch_optional(tx.on()?).await?;
                 let id = match found {
                     Some(id) => id,
-                    None => name(INSERT_ENDPOINT).fetch_one(tx.on()).await?,
+                    None => name(INSERT_ENDPOINT).fetch_one(tx.on()?).await?,
                 };
                 ids.push(narrow(id)?);
             }
@@ -108,7 +108,7 @@ impl Store {
     pub async fn raise(&self, counter: Counter) -> Result<u64, StoreError> {
         let mut tx = self.tx("raise").await?;
         let done = async {
-            let value: i64 = sqlx::query_scalar(RAISE).bind(counter.name()).fetch_one(tx.on()).await?;
+            let value: i64 = sqlx::query_scalar(RAISE).bind(counter.name()).fetch_one(tx.on()?).await?;
             Ok(narrow(value)?)
         }
         .await;

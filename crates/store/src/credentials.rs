@@ -51,7 +51,7 @@ impl Store {
                 .bind(signed(account.0))
                 .bind(name)
                 .bind(signed(now))
-                .fetch_one(tx.on())
+                .fetch_one(tx.on()?)
                 .await?;
             Ok(KeyId(narrow(id)?))
         }
@@ -88,7 +88,7 @@ impl Store {
         let mut tx = self.tx("revoke_key").await?;
         let done = async {
             let since: Option<i64> =
-                sqlx::query_scalar(REVOKE_KEY).bind(i64::from(id.0)).bind(signed(now)).fetch_optional(tx.on()).await?;
+                sqlx::query_scalar(REVOKE_KEY).bind(i64::from(id.0)).bind(signed(now)).fetch_optional(tx.on()?).await?;
             Ok(since.map(i64::cast_unsigned))
         }
         .await;
@@ -102,7 +102,7 @@ impl Store {
     pub async fn add_token(&self, hash: [u8; 32], now: Millis) -> Result<u32, StoreError> {
         let mut tx = self.tx("add_token").await?;
         let done = async {
-            let id: i64 = sqlx::query_scalar(INSERT_TOKEN).bind(hash.as_slice()).bind(signed(now)).fetch_one(tx.on()).await?;
+            let id: i64 = sqlx::query_scalar(INSERT_TOKEN).bind(hash.as_slice()).bind(signed(now)).fetch_one(tx.on()?).await?;
             Ok(narrow(id)?)
         }
         .await;

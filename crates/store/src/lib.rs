@@ -9,7 +9,9 @@ mod delivery;
 mod error;
 mod metadata;
 mod open;
+mod rows;
 mod schema;
+mod unaccounted;
 
 pub use catalogue::{Counter, RouteName};
 pub use credentials::{ApiKey, NAME_CHARACTERS};

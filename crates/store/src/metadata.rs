@@ -55,7 +55,7 @@ impl Store {
     /// The database cannot be written.
     pub async fn forget_metadata(&self, before: Millis) -> Result<u64, StoreError> {
         let mut tx = self.tx("forget_metadata").await?;
-        let done = async { Ok(sqlx::query(FORGET).bind(signed(before)).execute(tx.on()).await?.rows_affected()) }.await;
+        let done = async { Ok(sqlx::query(FORGET).bind(signed(before)).execute(tx.on()?).await?.rows_affected()) }.await;
         tx.end(done).await
     }
 }

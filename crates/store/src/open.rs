@@ -5,14 +5,16 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use sqlx::Sqlite;
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Sqlite, Transaction};
 
 use crate::{StoreError, schema};
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Takes the write lock at once: a transaction that reads first and writes later could find its read outdated.
 const BEGIN: &str = "BEGIN IMMEDIATE";
+const COMMIT: &str = "COMMIT";
 const DURABILITY: &str = "SELECT s.synchronous, f.foreign_keys, d.secure_delete \
      FROM pragma_synchronous s, pragma_foreign_keys f, pragma_secure_delete d";
 const CHECKPOINT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
@@ -77,32 +79,49 @@ impl Store {
     }
 }
 
-/// A transaction with a static name. Dropped without [`Tx::end`], it is rolled back.
+/// A transaction with a static name, by hand rather than through `sqlx::Transaction`: SQLite rolls a transaction back by itself when
+/// the disk is full (<https://www.sqlite.org/lang_transaction.html>, "response to errors within a transaction"), and the library, which
+/// counts what it began, would refuse every later one. One that does not end well ends with its connection; the next has a new one.
 pub(crate) struct Tx {
     name: &'static str,
-    tx: Transaction<'static, Sqlite>,
+    /// Until the commit has succeeded.
+    connection: Option<PoolConnection<Sqlite>>,
 }
 
 impl Tx {
     pub(crate) async fn begin(pool: &SqlitePool, name: &'static str) -> Result<Self, StoreError> {
-        let tx = pool.begin_with(BEGIN).await.map_err(|error| StoreError::in_tx(name, &error))?;
-        Ok(Self { name, tx })
+        let failed = |error: sqlx::Error| StoreError::in_tx(name, &error);
+        let connection = pool.acquire().await.map_err(failed)?;
+        // Before the statement: a future that is dropped while it runs must not hand an open transaction to the next.
+        let mut tx = Self { name, connection: Some(connection) };
+        sqlx::query(BEGIN).execute(tx.on()?).await.map_err(failed)?;
+        Ok(tx)
     }
 
     /// The connection to run a statement on.
-    pub(crate) fn on(&mut self) -> &mut SqliteConnection {
-        &mut self.tx
+    pub(crate) fn on(&mut self) -> Result<&mut SqliteConnection, StoreError> {
+        self.connection.as_deref_mut().ok_or(StoreError::Other(self.name))
     }
 
     /// Commits if the work is done, rolls back if it failed.
-    pub(crate) async fn end<T>(self, done: Result<T, TxError>) -> Result<T, StoreError> {
-        let failed = |error: sqlx::Error| StoreError::in_tx(self.name, &error);
+    pub(crate) async fn end<T>(mut self, done: Result<T, TxError>) -> Result<T, StoreError> {
+        let name = self.name;
+        let failed = |error: sqlx::Error| StoreError::in_tx(name, &error);
         let value = done.map_err(|error| match error {
             TxError::Sql(error) => failed(error),
             TxError::Store(error) => error,
         })?;
-        self.tx.commit().await.map_err(failed)?;
+        sqlx::query(COMMIT).execute(self.on()?).await.map_err(failed)?;
+        self.connection = None;
         Ok(value)
+    }
+}
+
+impl Drop for Tx {
+    fn drop(&mut self) {
+        if let Some(connection) = &mut self.connection {
+            connection.close_on_drop();
+        }
     }
 }
 
@@ -131,6 +150,8 @@ fn pool(connections: u32) -> SqlitePoolOptions {
         .idle_timeout(None)
         .max_lifetime(None)
         .acquire_timeout(Duration::from_secs(10))
+        // A connection is a file that is open in this process: there is nothing to ask it before each use.
+        .test_before_acquire(false)
 }
 
 /// A `u64` as the signed number with the same bits.

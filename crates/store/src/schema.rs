@@ -6,7 +6,8 @@ use crate::StoreError;
 use crate::open::Tx;
 
 /// Position `n` brings version `n` to version `n + 1`.
-const MIGRATIONS: &[&str] = &[include_str!("../../../migrations/sqlite/0001_start.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("../../../migrations/sqlite/0001_start.sql"), include_str!("../../../migrations/sqlite/0002_unaccounted.sql")];
 
 /// The schema's version that this code reads and writes.
 pub const VERSION: i64 = MIGRATIONS.len() as i64;
@@ -20,8 +21,8 @@ const WRITE: &str = "INSERT INTO schema_version (version) VALUES ($1)";
 pub(crate) async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
     let mut tx = Tx::begin(pool, "migrate").await?;
     let done = async {
-        let tables: i64 = sqlx::query_scalar(HAS_VERSION).fetch_one(tx.on()).await?;
-        let found: i64 = if tables == 0 { 0 } else { sqlx::query_scalar(READ).fetch_one(tx.on()).await? };
+        let tables: i64 = sqlx::query_scalar(HAS_VERSION).fetch_one(tx.on()?).await?;
+        let found: i64 = if tables == 0 { 0 } else { sqlx::query_scalar(READ).fetch_one(tx.on()?).await? };
         if found > VERSION {
             return Err(StoreError::NewerSchema.into());
         }
@@ -30,10 +31,10 @@ pub(crate) async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
             return Ok(());
         }
         for migration in &MIGRATIONS[done..] {
-            sqlx::raw_sql(*migration).execute(tx.on()).await?;
+            sqlx::raw_sql(*migration).execute(tx.on()?).await?;
         }
-        sqlx::query(FORGET).execute(tx.on()).await?;
-        sqlx::query(WRITE).bind(VERSION).execute(tx.on()).await?;
+        sqlx::query(FORGET).execute(tx.on()?).await?;
+        sqlx::query(WRITE).bind(VERSION).execute(tx.on()?).await?;
         Ok(())
     }
     .await;

@@ -1,8 +1,10 @@
 //! Exactly once, the schema as reviewed, numbers that keep their meaning.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::Command;
 
 use lethe_store::{Counter, Delivered, Delivery, RouteName, SCHEMA_VERSION, Store, StoreError};
 use lethe_types::{AccountPseudonym, KeyHash, KeyId, Operation, RouteId};
@@ -56,6 +58,11 @@ fn records(instance: InstanceId, sequences: impl IntoIterator<Item = u64>) -> Ve
     sequences.into_iter().map(|sequence| Delivery::Keep(UsageRecord::new(&usage(sequence), instance, sequence))).collect()
 }
 
+/// Delivers without a word about the counters.
+async fn deliver(store: &Store, instance: InstanceId, records: &[Delivery], now: u64) -> Result<Delivered, StoreError> {
+    store.deliver(instance, records, 0, now).await
+}
+
 async fn kept(store: &Store) -> Vec<Usage> {
     store.metadata_after(0, 1000).await.unwrap().into_iter().map(|row| row.usage).collect()
 }
@@ -64,14 +71,15 @@ async fn kept(store: &Store) -> Vec<Usage> {
 async fn a_record_is_booked_once_however_often_it_comes() {
     let folder = Folder::new();
     let store = folder.open().await;
-    assert_eq!(store.seen(A, 1).await, Ok(0));
-    let delivered = store.deliver(A, &records(A, 1..=3), 1).await.unwrap();
+    assert_eq!(store.seen(A, 0, 1).await, Ok(0));
+    assert_eq!((store.mark(A).await, store.mark(B).await), (Ok(0), Ok(0)));
+    let delivered = deliver(&store, A, &records(A, 1..=3), 1).await.unwrap();
     assert_eq!(delivered, Delivered { mark: 3, kept: 3, duplicates: 0 });
     // A replay, and one that goes further; a record twice in one delivery.
-    assert_eq!(store.deliver(A, &records(A, 1..=3), 2).await.unwrap(), Delivered { mark: 3, kept: 0, duplicates: 3 });
-    assert_eq!(store.deliver(A, &records(A, [2, 3, 4, 4, 5]), 2).await.unwrap(), Delivered { mark: 5, kept: 2, duplicates: 3 });
+    assert_eq!(deliver(&store, A, &records(A, 1..=3), 2).await.unwrap(), Delivered { mark: 3, kept: 0, duplicates: 3 });
+    assert_eq!(deliver(&store, A, &records(A, [2, 3, 4, 4, 5]), 2).await.unwrap(), Delivered { mark: 5, kept: 2, duplicates: 3 });
     // The other instance counts for itself.
-    assert_eq!(store.deliver(B, &records(B, 1..=1), 2).await.unwrap(), Delivered { mark: 1, kept: 1, duplicates: 0 });
+    assert_eq!(deliver(&store, B, &records(B, 1..=1), 2).await.unwrap(), Delivered { mark: 1, kept: 1, duplicates: 0 });
     let expected: Vec<Usage> = [1, 2, 3, 4, 5, 1].map(usage).to_vec();
     assert_eq!(kept(&store).await, expected);
     assert_eq!(store.metadata_count().await, Ok(6));
@@ -79,18 +87,134 @@ async fn a_record_is_booked_once_however_often_it_comes() {
     assert_eq!(ids, [3, 4, 5]);
 }
 
+/// Rows go in by the hundred, the dozen and one by one: none is lost at a seam, and their order stays.
+#[tokio::test]
+async fn a_delivery_of_any_size_is_kept_whole_and_in_order() {
+    let folder = Folder::new();
+    let store = folder.open().await;
+    let mut last = 0;
+    for size in [0, 1, 3, 4, 15, 16, 17, 63, 65, 255, 256, 257, 341, 600] {
+        let delivery = records(A, last + 1..=last + size);
+        last += size;
+        assert_eq!(deliver(&store, A, &delivery, 1).await.unwrap(), Delivered { mark: last, kept: size, duplicates: 0 });
+    }
+    let mut kept = Vec::new();
+    while kept.len() < usize::try_from(last).unwrap() {
+        let page = store.metadata_after(kept.len() as u64, 1000).await.unwrap();
+        kept.extend(page.into_iter().map(|row| row.usage));
+    }
+    assert_eq!(kept, (1..=last).map(usage).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn what_a_vanished_gateway_began_is_counted_until_it_comes_back() {
+    let folder = Folder::new();
+    let store = folder.open().await;
+    let reserve = |sequence| Delivery::Keep(UsageRecord::new(&Usage { kind: Kind::Reserve, ..usage(sequence) }, A, sequence));
+    // Nine begun, of which two are over; the third has only been reserved.
+    let delivery = [records(A, 1..=2), vec![reserve(3)]].concat();
+    store.deliver(A, &delivery, 8, DAY).await.unwrap();
+    assert_eq!(store.seen(A, 9, DAY).await, Ok(3));
+    // An older word does not take anything back.
+    assert_eq!(store.seen(A, 4, DAY).await, Ok(3));
+    store.deliver(B, &records(B, 1..=2), 2, DAY).await.unwrap();
+    assert_eq!(store.unaccounted().await, Ok(0), "it may still tell");
+    assert_eq!(store.present().await, Ok(vec![(A, DAY), (B, DAY)]));
+
+    store.gone(&[A, B], 2 * DAY).await.unwrap();
+    assert_eq!((store.unaccounted().await, store.present().await), (Ok(7), Ok(vec![])));
+    // It was only cut off: it is back, delivers two more, and vanishes again.
+    store.deliver(A, &records(A, 3..=5), 9, 3 * DAY).await.unwrap();
+    assert_eq!((store.unaccounted().await, store.present().await), (Ok(0), Ok(vec![(A, 3 * DAY)])));
+    store.gone(&[A], 4 * DAY).await.unwrap();
+    assert_eq!(store.unaccounted().await, Ok(5));
+
+    // After the window nothing tells which gateway it was; the number stays for as long as its time's metadata.
+    assert_eq!(store.forget_deliveries(30 * DAY).await, Ok(2));
+    assert_eq!(store.unaccounted().await, Ok(5));
+    let raw = folder.raw().await;
+    let left: Vec<(i64, i64)> = sqlx::query_as("SELECT at_ms, requests FROM unaccounted").fetch_all(&raw).await.unwrap();
+    assert_eq!(left, [(4 * DAY as i64, 5)]);
+    assert_eq!(store.forget_unaccounted(4 * DAY).await, Ok(0));
+    assert_eq!(store.forget_unaccounted(4 * DAY + 1).await, Ok(1));
+    assert_eq!(store.unaccounted().await, Ok(0));
+}
+
+/// A file system of this size, as root; taken away when dropped.
+struct SmallDisk(TempDir);
+
+impl SmallDisk {
+    fn mount(kib: u32) -> Self {
+        let folder = TempDir::new().unwrap();
+        let options = format!("size={kib}k,mode=0700");
+        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder.path()).status().unwrap();
+        assert!(mount.success(), "only root can mount the disk that this test fills");
+        Self(folder)
+    }
+
+    /// Takes every byte that is left.
+    fn fill(&self) {
+        let mut ballast = std::fs::File::create(self.0.path().join("ballast")).unwrap();
+        let error = loop {
+            if let Err(error) = ballast.write_all(&[1; 4096]) {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::StorageFull);
+    }
+
+    fn make_room(&self) {
+        std::fs::remove_file(self.0.path().join("ballast")).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+    }
+}
+
+/// The disk is full in the middle of everything: what was committed stays, what was not is refused whole, and as soon as there is
+/// room the same delivery is booked once.
+#[tokio::test]
+async fn a_full_disk_loses_nothing_and_books_nothing_twice() {
+    let disk = SmallDisk::mount(2048);
+    let store = Store::open(&disk.0.path().join("control.db")).await.unwrap();
+    let mut mark = 0;
+    for _ in 0..3 {
+        deliver(&store, A, &records(A, mark + 1..=mark + 300), 1).await.unwrap();
+        mark += 300;
+        disk.fill();
+        // Enough for one row may be left in the log's last page; for a thousand there is none.
+        let delivery = records(A, mark + 1..=mark + 1000);
+        for _ in 0..3 {
+            assert_eq!(deliver(&store, A, &delivery, 1).await, Err(StoreError::Io));
+            assert_eq!(
+                (store.mark(A).await, store.metadata_count().await),
+                (Ok(mark), Ok(mark)),
+                "still readable, and as it was"
+            );
+        }
+        disk.make_room();
+        assert_eq!(deliver(&store, A, &delivery, 1).await.unwrap(), Delivered { mark: mark + 1000, kept: 1000, duplicates: 0 });
+        mark += 1000;
+    }
+    assert_eq!(store.metadata_count().await, Ok(mark));
+    store.close().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_gap_is_refused_and_nothing_of_its_delivery_is_kept() {
     let folder = Folder::new();
     let store = folder.open().await;
-    assert_eq!(store.deliver(A, &records(A, [2]), 1).await, Err(StoreError::Gap));
-    store.deliver(A, &records(A, 1..=2), 1).await.unwrap();
-    assert_eq!(store.deliver(A, &records(A, [3, 5]), 1).await, Err(StoreError::Gap));
-    assert_eq!(store.deliver(A, &records(A, [4, 3]), 1).await, Err(StoreError::Gap));
+    assert_eq!(deliver(&store, A, &records(A, [2]), 1).await, Err(StoreError::Gap));
+    deliver(&store, A, &records(A, 1..=2), 1).await.unwrap();
+    assert_eq!(deliver(&store, A, &records(A, [3, 5]), 1).await, Err(StoreError::Gap));
+    assert_eq!(deliver(&store, A, &records(A, [4, 3]), 1).await, Err(StoreError::Gap));
     assert_eq!(kept(&store).await, [1, 2].map(usage));
-    assert_eq!(store.seen(A, 1).await, Ok(2));
+    assert_eq!(store.seen(A, 0, 1).await, Ok(2));
     // The control: without the gap it goes on.
-    assert_eq!(store.deliver(A, &records(A, 3..=5), 1).await.unwrap().mark, 5);
+    assert_eq!(deliver(&store, A, &records(A, 3..=5), 1).await.unwrap().mark, 5);
 }
 
 #[tokio::test]
@@ -98,8 +222,8 @@ async fn a_refused_record_uses_its_number_and_leaves_nothing() {
     let folder = Folder::new();
     let store = folder.open().await;
     let mut delivery = records(A, 1..=3);
-    delivery[1] = Delivery::Refused(2);
-    assert_eq!(store.deliver(A, &delivery, 1).await.unwrap(), Delivered { mark: 3, kept: 2, duplicates: 0 });
+    delivery[1] = Delivery::Refused(UsageRecord::new(&usage(2), A, 2));
+    assert_eq!(deliver(&store, A, &delivery, 1).await.unwrap(), Delivered { mark: 3, kept: 2, duplicates: 0 });
     assert_eq!(kept(&store).await, [1, 3].map(usage));
 }
 
@@ -108,15 +232,15 @@ async fn a_refused_record_uses_its_number_and_leaves_nothing() {
 async fn a_crash_before_the_acknowledgement_books_nothing_twice() {
     let folder = Folder::new();
     let store = folder.open().await;
-    store.deliver(A, &records(A, 1..=4), 1).await.unwrap();
+    deliver(&store, A, &records(A, 1..=4), 1).await.unwrap();
     // No `close`: the log has not been written back, as after SIGKILL. The files are copied as they are.
     let copy = Folder::new();
     for name in ["control.db", "control.db-wal"] {
         std::fs::copy(folder.0.path().join(name), copy.0.path().join(name)).unwrap();
     }
     let reopened = copy.open().await;
-    assert_eq!(reopened.seen(A, 2).await, Ok(4));
-    assert_eq!(reopened.deliver(A, &records(A, 1..=6), 2).await.unwrap(), Delivered { mark: 6, kept: 2, duplicates: 4 });
+    assert_eq!(reopened.seen(A, 0, 2).await, Ok(4));
+    assert_eq!(deliver(&reopened, A, &records(A, 1..=6), 2).await.unwrap(), Delivered { mark: 6, kept: 2, duplicates: 4 });
     assert_eq!(kept(&reopened).await, [1, 2, 3, 4, 5, 6].map(usage));
 }
 
@@ -201,7 +325,7 @@ async fn the_connection_is_as_durable_and_forgetful_as_promised() {
     let folder = Folder::new();
     let store = folder.open().await;
     let mode = |name: &str| std::fs::metadata(folder.0.path().join(name)).unwrap().permissions().mode() & 0o777;
-    store.deliver(A, &records(A, 1..=1), 1).await.unwrap();
+    deliver(&store, A, &records(A, 1..=1), 1).await.unwrap();
     assert_eq!((mode("control.db"), mode("control.db-wal")), (0o600, 0o600));
     assert_eq!(store.settings().await, Ok([2, 1, 1]));
     store.close().await.unwrap();
@@ -258,16 +382,16 @@ async fn numbers_keep_their_meaning_over_restarts() {
 async fn everything_has_an_end() {
     let folder = Folder::new();
     let store = folder.open().await;
-    store.deliver(A, &records(A, 1..=3), DAY).await.unwrap();
-    store.deliver(B, &records(B, 1..=1), 3 * DAY).await.unwrap();
+    deliver(&store, A, &records(A, 1..=3), DAY).await.unwrap();
+    deliver(&store, B, &records(B, 1..=1), 3 * DAY).await.unwrap();
     assert_eq!(store.forget_deliveries(8 * DAY).await, Ok(0));
     assert_eq!(store.forget_deliveries(8 * DAY + 1).await, Ok(1));
-    assert_eq!(store.seen(B, 3 * DAY).await, Ok(1));
+    assert_eq!(store.seen(B, 0, 3 * DAY).await, Ok(1));
 
     assert_eq!(store.forget_metadata(usage(3).timestamp).await, Ok(3));
     assert_eq!(kept(&store).await, [usage(3)]);
     assert_eq!(store.forget_metadata(u64::MAX >> 1).await, Ok(1));
     // A number is not used again: a reader that follows from the last row misses nothing.
-    store.deliver(B, &records(B, 2..=2), 3 * DAY).await.unwrap();
+    deliver(&store, B, &records(B, 2..=2), 3 * DAY).await.unwrap();
     assert_eq!(store.metadata_after(4, 9).await.unwrap().len(), 1);
 }

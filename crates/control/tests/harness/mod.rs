@@ -75,6 +75,10 @@ impl Control {
     }
 
     pub async fn start_with(start: ControlStart, folder: &TempDir) -> Self {
+        Self::start_at(start, folder, Arc::new(SystemClock)).await
+    }
+
+    pub async fn start_at(start: ControlStart, folder: &TempDir, clock: Arc<dyn Clock>) -> Self {
         let socket = folder.path().join("control.sock");
         let _ = std::fs::remove_file(&socket);
         let listener = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -85,7 +89,7 @@ impl Control {
         let (stop, stopped) = oneshot::channel::<()>();
         let (sender, ready) = oneshot::channel();
         let shutdown = async { drop(stopped.await) };
-        let task = tokio::spawn(run(start, listeners, Arc::new(SystemClock), shutdown, |ready| drop(sender.send(ready))));
+        let task = tokio::spawn(run(start, listeners, clock, shutdown, |ready| drop(sender.send(ready))));
         let ready = timeout(LONG, ready).await.unwrap().unwrap();
         Self { ready, link: addresses.0, console: addresses.1, socket, stop, task }
     }
