@@ -67,6 +67,7 @@ impl<S: Readiness> ClientConn<S> {
         self.keep_alive = false;
         let mut interim = 0;
         let mut searched = 0;
+        let mut heard = false;
         loop {
             if let Some(end) = end_of_head(self.inbuf.expose(), searched).map_err(|_| ClientError::Malformed)? {
                 let parsed = parse_response(&self.inbuf.expose()[..end]);
@@ -91,8 +92,10 @@ impl<S: Readiness> ClientConn<S> {
                 return Ok(response);
             }
             searched = self.inbuf.len();
-            if self.fill().await? == 0 {
-                return Err(if searched == 0 { ClientError::NoAnswer } else { ClientError::Cut });
+            // After an interim answer the request has been read: it is not one that may be sent again.
+            heard |= searched > 0 || interim > 0;
+            if !matches!(self.fill().await, Ok(1..)) {
+                return Err(if heard { ClientError::Cut } else { ClientError::NoAnswer });
             }
         }
     }
@@ -161,8 +164,8 @@ impl<S: Readiness> ClientConn<S> {
     }
 
     /// Whether the whole answer has been read and the server keeps the connection.
-    pub const fn is_reusable(&self) -> bool {
-        self.keep_alive && matches!(self.body, Body::Done)
+    pub fn is_reusable(&self) -> bool {
+        self.keep_alive && matches!(self.body, Body::Done) && self.inbuf.is_empty()
     }
 
     /// Whether an idle connection was closed (or spoken on) by the server meanwhile.
@@ -183,6 +186,6 @@ impl<S: Readiness> ClientConn<S> {
         let result = self.socket.read(self.inbuf.grow(READ_BYTES)).await;
         let read = *result.as_ref().unwrap_or(&0);
         self.inbuf.truncate(before + read);
-        result.map_err(|_| if before == 0 { ClientError::NoAnswer } else { ClientError::Cut })
+        result.map_err(|_| ClientError::Cut)
     }
 }

@@ -8,6 +8,7 @@
 mod chunked;
 mod client;
 mod head;
+mod pace;
 mod server;
 
 pub use chunked::{ChunkedDecoder, Malformed};
