@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use crate::budget::Share;
 use crate::catalogue::Upstream;
+use crate::idle::Idle;
 use crate::pool::Pool;
 use crate::shared::Shared;
 
@@ -27,6 +28,8 @@ const JOINED: usize = 64 * 1024;
 pub(crate) struct Upstreams {
     pub(crate) shared: Arc<Shared>,
     pub(crate) pool: Pool,
+    /// This worker's idle clients.
+    pub(crate) idle: Arc<Idle>,
 }
 
 /// An answer whose head has arrived.
@@ -147,7 +150,7 @@ impl Answering {
             if body.len() > limit {
                 return Err(Unread::Failure(Failure::Malformed));
             }
-            if !share.grow_to(request + body.len() as u64) {
+            if !share.holds_block(request, body.capacity()) {
                 return Err(Unread::Overloaded);
             }
         }
