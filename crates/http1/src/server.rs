@@ -249,7 +249,8 @@ impl<S: Readiness> ServerConn<S> {
         loop {
             let most = body.len() + self.inbuf.len();
             if most > body.capacity() {
-                make_room(body, most.max(body.capacity() * 2), room)?;
+                let larger = (body.capacity() * 2).min(usize::try_from(limit).unwrap_or(usize::MAX));
+                make_room(body, most.max(larger), room)?;
             }
             let used = decoder.decode(self.inbuf.expose(), body).map_err(|_| BodyError::Malformed)?;
             self.inbuf.consume(used);
