@@ -129,7 +129,7 @@ impl Server {
         let body = match connection.read_body(&head, BODY_LIMIT).await {
             Ok(body) => body,
             Err(BodyError::TooLarge) => return refuse(connection, Refusal::BodyTooLarge, None).await,
-            Err(BodyError::Gone | BodyError::Malformed | BodyError::Timeout) => return Err(Gone),
+            Err(BodyError::Gone | BodyError::Malformed | BodyError::NoRoom | BodyError::Timeout) => return Err(Gone),
         };
         drop(head);
         let request = match ChatRequest::parse(body.expose(), self.engine.name()) {

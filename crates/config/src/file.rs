@@ -25,11 +25,16 @@ pub(crate) struct File {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FileGateway {
+    pub(crate) body_idle_seconds: Option<Spanned<u32>>,
     pub(crate) drain_seconds: Option<Spanned<u32>>,
+    pub(crate) head_seconds: Option<Spanned<u32>>,
+    pub(crate) keep_alive_seconds: Option<Spanned<u32>>,
     pub(crate) listen: Option<Spanned<String>>,
     pub(crate) max_body_mib: Option<Spanned<u32>>,
     pub(crate) max_connections: Option<Spanned<u32>>,
+    pub(crate) max_content_mib: Option<Spanned<u32>>,
     pub(crate) max_stale_seconds: Option<Spanned<u32>>,
+    pub(crate) min_bytes_per_second: Option<Spanned<u32>>,
     pub(crate) probes: Option<Spanned<String>>,
     pub(crate) tls: Option<Spanned<FileTls>>,
     pub(crate) trusted_peers: Option<Spanned<Vec<Spanned<String>>>>,

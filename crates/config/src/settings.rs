@@ -39,6 +39,16 @@ pub struct Gateway {
     pub max_body_mib: u32,
     /// Client connections at once.
     pub max_connections: u32,
+    /// Request and answer bodies in memory at once, MiB; `None`: what the memory limit leaves room for.
+    pub max_content_mib: Option<u32>,
+    /// Seconds for a request's head to arrive.
+    pub head_seconds: u32,
+    /// Seconds between two parts of a request's body, and for a client to take a part of an answer.
+    pub body_idle_seconds: u32,
+    /// Seconds that an idle connection is kept.
+    pub keep_alive_seconds: u32,
+    /// A body or an answer that passes more slowly than this ends; 0 for no such bound.
+    pub min_bytes_per_second: u32,
     /// Seconds that open requests get on a drain.
     pub drain_seconds: u32,
     /// Seconds without control after which the gateway stops serving.
@@ -54,6 +64,11 @@ impl Default for Gateway {
             workers: None,
             max_body_mib: 32,
             max_connections: 10_000,
+            max_content_mib: None,
+            head_seconds: 10,
+            body_idle_seconds: 30,
+            keep_alive_seconds: 75,
+            min_bytes_per_second: 500,
             drain_seconds: 30,
             max_stale_seconds: 60,
         }

@@ -104,7 +104,7 @@ impl Channel {
     /// [`ChannelError::Closed`] at the end, [`ChannelError::Malformed`] or [`ChannelError::Truncated`] for a refused packet.
     pub fn recv<T: DeserializeOwned>(&self) -> Result<(T, Vec<OwnedFd>), ChannelError> {
         let (bytes, descriptors) = recv_packet(self.socket.as_fd(), RecvFlags::empty())?;
-        Ok((decode(&bytes)?, descriptors))
+        Ok((decode(&bytes)?, descriptors.ok_or(ChannelError::Truncated)?))
     }
 
     /// The socket itself.
@@ -156,6 +156,16 @@ impl AsyncChannel {
     /// # Errors
     /// As [`Channel::recv`].
     pub async fn recv<T: DeserializeOwned>(&self) -> Result<(T, Vec<OwnedFd>), ChannelError> {
+        let (message, descriptors) = self.recv_what_fits().await?;
+        Ok((message, descriptors.ok_or(ChannelError::Truncated)?))
+    }
+
+    /// Waits for one message; its descriptors are `None` where this process had none left for all of them (`MSG_CTRUNC`, unix(7)):
+    /// those that came are closed, and the channel goes on. Cancel-safe as [`Self::recv`].
+    ///
+    /// # Errors
+    /// As [`Channel::recv`].
+    pub async fn recv_what_fits<T: DeserializeOwned>(&self) -> Result<(T, Option<Vec<OwnedFd>>), ChannelError> {
         loop {
             let mut ready = self.socket.readable().await.map_err(|_| ChannelError::Closed)?;
             match recv_packet(self.socket.as_fd(), RecvFlags::DONTWAIT) {
@@ -204,7 +214,7 @@ fn send_packet(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedFd<'
 }
 
 /// Takes one packet off the socket, into a buffer of its size that is wiped when it goes.
-fn recv_packet(socket: BorrowedFd<'_>, flags: RecvFlags) -> Result<(Zeroizing<Vec<u8>>, Vec<OwnedFd>), ChannelError> {
+fn recv_packet(socket: BorrowedFd<'_>, flags: RecvFlags) -> Result<(Zeroizing<Vec<u8>>, Option<Vec<OwnedFd>>), ChannelError> {
     // With MSG_TRUNC the answer is the packet's real length (recv(2)). One reader per end: the next call takes this packet.
     let mut none = [0_u8; 0];
     let (_, waiting) =
@@ -223,7 +233,7 @@ fn recv_packet(socket: BorrowedFd<'_>, flags: RecvFlags) -> Result<(Zeroizing<Ve
             _ => Vec::new(),
         })
         .collect();
-    if received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
+    if received.flags.contains(ReturnFlags::TRUNC) {
         return Err(ChannelError::Truncated);
     }
     // The buffer is a little larger than the limit, for alignment.
@@ -234,7 +244,7 @@ fn recv_packet(socket: BorrowedFd<'_>, flags: RecvFlags) -> Result<(Zeroizing<Ve
         return Err(ChannelError::Closed);
     }
     bytes.truncate(received.bytes);
-    Ok((bytes, descriptors))
+    Ok((bytes, (!received.flags.contains(ReturnFlags::CTRUNC)).then_some(descriptors)))
 }
 
 #[cfg(test)]

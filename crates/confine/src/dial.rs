@@ -130,10 +130,12 @@ impl Link {
         }
     }
 
-    fn answer(&mut self, request: u32, outcome: Result<(), DialError>, descriptors: Vec<OwnedFd>) {
+    /// Without room for a descriptor one dial fails; the dialer is as good as before.
+    fn answer(&mut self, request: u32, outcome: Result<(), DialError>, descriptors: Option<Vec<OwnedFd>>) {
         // An answer to nobody (any more) closes its connection.
         if let Some(reply) = self.waiting.remove(&request) {
-            let _ = reply.send(outcome.and_then(|()| connection(descriptors)));
+            let connection = || descriptors.ok_or(DialError::Busy).and_then(connection);
+            let _ = reply.send(outcome.and_then(|()| connection()));
         }
     }
 
@@ -146,9 +148,9 @@ impl Link {
     }
 }
 
-async fn receive(channel: Option<&AsyncChannel>) -> Result<(Answer, Vec<OwnedFd>), ChannelError> {
+async fn receive(channel: Option<&AsyncChannel>) -> Result<(Answer, Option<Vec<OwnedFd>>), ChannelError> {
     match channel {
-        Some(channel) => channel.recv().await,
+        Some(channel) => channel.recv_what_fits().await,
         None => std::future::pending().await,
     }
 }

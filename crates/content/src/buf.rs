@@ -84,6 +84,13 @@ impl ContentBuf {
         &mut self.bytes
     }
 
+    /// Makes the block large enough for `capacity` live bytes, and no larger.
+    pub fn reserve_exactly(&mut self, capacity: usize) {
+        if capacity > self.bytes.capacity() {
+            self.replace_block(capacity);
+        }
+    }
+
     /// Drops and wipes the first `count` live bytes (all of them if there are fewer).
     pub fn consume(&mut self, count: usize) {
         let end = self.start + count.min(self.len());
@@ -132,13 +139,18 @@ impl ContentBuf {
             self.start = 0;
         }
         if self.bytes.capacity() - self.bytes.len() < extra {
-            // Not `reserve`: `Vec` may grow in place or move; a fresh block and a wiped old one are certain under any allocator.
-            let wanted = (self.bytes.len() + extra).max(self.bytes.capacity() * 2);
-            let mut larger = Vec::with_capacity(wanted);
-            larger.extend_from_slice(&self.bytes);
-            wipe_slice(&mut self.bytes);
-            self.bytes = larger;
+            self.replace_block((self.bytes.len() + extra).max(self.bytes.capacity() * 2));
         }
+    }
+
+    /// Moves the live bytes to a fresh block. Not `reserve`: `Vec` may grow in place or move; a fresh block and a wiped old one
+    /// are certain under any allocator.
+    fn replace_block(&mut self, capacity: usize) {
+        let mut larger = Vec::with_capacity(capacity);
+        larger.extend_from_slice(&self.bytes[self.start..]);
+        wipe_slice(&mut self.bytes);
+        self.bytes = larger;
+        self.start = 0;
     }
 }
 
@@ -193,6 +205,11 @@ mod tests {
         assert_eq!(buf.expose()[0], b'b');
         buf.truncate(2);
         assert_eq!(buf.expose(), b"bc");
+        buf.consume(1);
+        buf.reserve_exactly(1_000);
+        assert_eq!((buf.expose(), buf.capacity()), (&b"c"[..], 1_000));
+        buf.reserve_exactly(10);
+        assert_eq!(buf.capacity(), 1_000, "what is there stays");
         buf.release();
         assert_eq!(buf.capacity(), 0);
     }

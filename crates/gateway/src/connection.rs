@@ -4,12 +4,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lethe_http1::{RequestHead, Response, ServerConn};
+use lethe_http1::{RequestHead, Response, ServerConn, within};
 use lethe_tls::{Socket, TlsStream};
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::budget::{Share, connection_bytes};
 use crate::endpoint::{self, Endpoint};
 use crate::exchange::{self, After, answer_problem, tell};
 use crate::meter::Meter;
@@ -17,19 +18,29 @@ use crate::problem::Problem;
 use crate::upstream::Upstreams;
 use crate::{auth, listener, models};
 
-/// Serves `socket` until either side closes it.
-pub(crate) async fn serve(socket: TcpStream, tls: Option<Arc<ServerConfig>>, upstreams: Rc<Upstreams>) {
+/// Serves `socket` until either side closes it. A connection beyond the limit gets one answer, and that is a refusal.
+pub(crate) async fn serve(socket: TcpStream, tls: Option<Arc<ServerConfig>>, upstreams: Rc<Upstreams>, beyond: bool) {
     let limits = upstreams.shared.limits;
+    let bytes = connection_bytes(tls.is_some());
     let head_time = Duration::from_secs(limits.head_seconds.into());
     let socket = match tls {
         None => Socket::Plain(socket),
-        Some(config) => match timeout(head_time, TlsStream::accept(socket, config)).await {
-            Ok(Ok(stream)) => Socket::Tls(Box::new(stream)),
-            // A client that cannot be spoken to is told by TLS's own alert.
-            _ => return,
-        },
+        Some(config) => {
+            let handshake = tokio::select! {
+                biased;
+                handshake = timeout(head_time, TlsStream::accept(socket, config)) => handshake.ok().and_then(Result::ok),
+                // One that has not said anything useful yet.
+                () = upstreams.idle.chosen() => None,
+            };
+            match handshake {
+                Some(stream) => Socket::Tls(Box::new(stream)),
+                // A client that cannot be spoken to is told by TLS's own alert.
+                None => return,
+            }
+        }
     };
-    let mut connection = ServerConn::new(socket, Duration::from_secs(limits.body_idle_seconds.into()));
+    let mut connection =
+        ServerConn::new(socket, Duration::from_secs(limits.body_idle_seconds.into())).no_slower_than(limits.min_bytes_per_second);
     let keep_alive = Duration::from_secs(limits.keep_alive_seconds.into());
     let mut draining = upstreams.shared.draining.clone();
     let mut wait = head_time;
@@ -37,12 +48,20 @@ pub(crate) async fn serve(socket: TcpStream, tls: Option<Arc<ServerConfig>>, ups
         let readable = tokio::select! {
             biased;
             readable = timeout(wait, connection.readable()) => readable.unwrap_or(false),
+            () = upstreams.idle.chosen() => false,
             _ = draining.wait_for(|draining| *draining) => false,
         };
         if !readable {
             break;
         }
-        let head = match timeout(head_time, connection.read_head()).await {
+        // Shed before anything is read, where there is no room to serve it.
+        let share = if beyond { None } else { upstreams.shared.budget.take(bytes) };
+        let Some(mut share) = share else {
+            connection.close_after_this();
+            answer_problem(&mut connection, &Problem::overloaded()).await;
+            break;
+        };
+        let head = match within(head_time, connection.read_head()).await {
             Ok(Ok(Some(head))) => head,
             Ok(Ok(None)) => return,
             Ok(Err(error)) => {
@@ -59,7 +78,7 @@ pub(crate) async fn serve(socket: TcpStream, tls: Option<Arc<ServerConfig>>, ups
             connection.close_after_this();
         }
         let serving = listener::Serving::begin();
-        let after = request(&mut connection, &head, &upstreams).await;
+        let after = request(&mut connection, &head, &upstreams, &mut share).await;
         drop((head, serving));
         match after {
             After::GoOn if connection.may_go_on() => wait = keep_alive,
@@ -72,7 +91,7 @@ pub(crate) async fn serve(socket: TcpStream, tls: Option<Arc<ServerConfig>>, ups
 }
 
 /// Serves one request.
-async fn request(connection: &mut ServerConn<Socket>, head: &RequestHead, upstreams: &Rc<Upstreams>) -> After {
+async fn request(connection: &mut ServerConn<Socket>, head: &RequestHead, upstreams: &Rc<Upstreams>, share: &mut Share) -> After {
     let shared = &upstreams.shared;
     let found = endpoint::find(head);
     let key = match auth::authenticate(head, shared) {
@@ -95,7 +114,7 @@ async fn request(connection: &mut ServerConn<Socket>, head: &RequestHead, upstre
         Err(_) => return tell(connection, &Problem::not_ready(), meter).await,
     };
     let body = match endpoint {
-        Endpoint::Exchange(operation) => return exchange::serve(connection, head, operation, upstreams, meter).await,
+        Endpoint::Exchange(operation) => return exchange::serve(connection, head, operation, upstreams, share, meter).await,
         Endpoint::Models => models::list(&catalogue),
         Endpoint::Model(id) => match models::one(&catalogue, &id) {
             Some(body) => body,

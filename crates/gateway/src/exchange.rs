@@ -47,8 +47,6 @@ struct Ready {
     upstream: std::sync::Arc<crate::catalogue::Upstream>,
     ask: Ask,
     request: Request,
-    /// The request's room in memory, for as long as it is open.
-    share: Share,
 }
 
 /// Serves one request. Every way out records it exactly once.
@@ -57,9 +55,11 @@ pub(crate) async fn serve(
     head: &RequestHead,
     operation: Operation,
     upstreams: &Rc<Upstreams>,
+    share: &mut Share,
     mut meter: Meter,
 ) -> After {
-    let Ready { upstream, ask, request, mut share } = match prepare(connection, head, operation, upstreams, &mut meter).await {
+    let base = share.bytes();
+    let Ready { upstream, ask, request } = match prepare(connection, head, operation, upstreams, share, &mut meter).await {
         Ok(ready) => ready,
         Err(Stop::Gone) => {
             meter.finish(CLIENT_GONE);
@@ -85,11 +85,13 @@ pub(crate) async fn serve(
         }
     };
     meter.first_byte();
+    // The request's body has left.
+    share.shrink_to(base);
     let media_type = media_type(&answering);
     match (answering.head.status, request.stream && operation == Operation::Chat, media_type) {
         (200, true, Media::Events) => {
             let chat = ChatStream::new(request.wants_usage);
-            match relay::stream(connection, answering, chat, prompt, deadline, &mut meter).await {
+            match relay::stream(connection, answering, chat, prompt, deadline, share, &mut meter).await {
                 Ended::Clean => {
                     meter.finish(200);
                     After::GoOn
@@ -100,10 +102,10 @@ pub(crate) async fn serve(
                 }
             }
         }
-        (200, false, Media::Json) => whole(connection, answering, &mut share, prompt, meter).await,
+        (200, false, Media::Json) => whole(connection, answering, share, prompt, meter).await,
         (200..=399, ..) => fail(connection, Failure::Malformed, meter).await,
         (401 | 403, ..) => fail(connection, Failure::Unauthorized, meter).await,
-        (_, _, Media::Json) => pass_error(connection, answering, &mut share, meter).await,
+        (_, _, Media::Json) => pass_error(connection, answering, share, meter).await,
         (429, ..) => fail(connection, Failure::RateLimited, meter).await,
         (500.., ..) => fail(connection, Failure::Upstream5xx, meter).await,
         _ => fail(connection, Failure::Malformed, meter).await,
@@ -116,28 +118,31 @@ async fn prepare(
     head: &RequestHead,
     operation: Operation,
     upstreams: &Upstreams,
+    share: &mut Share,
     meter: &mut Meter,
 ) -> Result<Ready, Stop> {
     let shared = &upstreams.shared;
     let catalogue = shared.catalogue().map_err(|_| Problem::not_ready())?;
-    let is_json = head.headers().get("content-type").is_some_and(|value| {
+    let mut types = head.headers().all("content-type");
+    let is_json = types.next().is_some_and(|value| {
         value.split(|byte| *byte == b';').next().is_some_and(|kind| kind.trim_ascii().eq_ignore_ascii_case(JSON.as_bytes()))
     });
-    if !is_json || head.headers().get("content-encoding").is_some() {
+    if !is_json || types.next().is_some() || head.headers().get("content-encoding").is_some() {
         return Err(Problem::media_type().into());
     }
     let limit = match operation {
         Operation::Embeddings => shared.limits.max_embeddings_bytes,
         _ => shared.limits.max_chat_bytes,
     };
-    // A body without a length is held twice while its buffer grows, a small one while it is patched. Without a length the limit
-    // is assumed.
-    let announced = match head.head.framing {
-        lethe_http1::Framing::Length(length) => length,
-        _ => limit,
-    };
-    let share = shared.budget.take(announced.min(limit).saturating_mul(2)).ok_or_else(Problem::overloaded)?;
-    let body = match connection.read_body(head, limit).await {
+    // What has no room is refused before it is read; what has takes it as it arrives, so that announcing holds nothing.
+    if let lethe_http1::Framing::Length(length) = head.head.framing
+        && length <= limit
+        && !shared.budget.has(length.saturating_mul(2))
+    {
+        return Err(Problem::overloaded().into());
+    }
+    let base = share.bytes();
+    let body = match connection.read_body_into(head, limit, &mut |capacity| share.holds_block(base, capacity)).await {
         Ok(body) => body,
         Err(error) => return Err(Problem::body_error(error, limit).map_or(Stop::Gone, Stop::from)),
     };
@@ -153,7 +158,7 @@ async fn prepare(
     request.check(upstream.kind, &upstream.rules).map_err(|refusal| Problem::refusal(&refusal))?;
     let edits = request.edits(&route.model, &upstream.rules);
     let ask = Ask { operation, body, edits, stream: request.stream };
-    Ok(Ready { upstream: std::sync::Arc::clone(upstream), ask, request, share })
+    Ok(Ready { upstream: std::sync::Arc::clone(upstream), ask, request })
 }
 
 /// Passes an answer that is not streamed, once it is whole and known to be JSON.

@@ -13,6 +13,7 @@ mod endpoint;
 mod exchange;
 #[cfg(feature = "fault-injection")]
 mod fault;
+mod idle;
 mod linked;
 mod listener;
 mod meter;

@@ -12,14 +12,22 @@ use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::LocalSet;
+use tokio::time::timeout;
 
 use crate::connection;
+use crate::idle::Idle;
 use crate::pool::Pool;
 use crate::shared::Shared;
 use crate::upstream::Upstreams;
 
 /// Between two attempts when no descriptor or memory is left to accept with.
 const EXHAUSTED: Duration = Duration::from_millis(20);
+/// What accept(2) fails with then: ENOMEM, ENFILE, EMFILE, ENOBUFS.
+const EXHAUSTION: [i32; 4] = [12, 23, 24, 105];
+/// For an idle connection to close once it was chosen.
+const CLOSING: Duration = Duration::from_millis(500);
+/// Connections beyond the limit that are told so at once; more wait in the backlog.
+const BEYOND: usize = 64;
 /// Between two looks at idle connections to providers.
 const SWEEP: Duration = Duration::from_secs(15);
 
@@ -84,26 +92,78 @@ async fn ask_for_deep_wipes() {
 /// A client on its way to a worker; the permit counts it until it is gone.
 pub(crate) struct Accepted {
     socket: std::net::TcpStream,
-    permit: OwnedSemaphorePermit,
+    seat: Seat,
 }
 
-/// Accepts until the drain begins, in turns for each worker. Beyond the limit of connections clients wait in the backlog.
+/// Counts a connection for as long as it is open.
+struct Seat {
+    /// Beyond the limit: it is refused.
+    beyond: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// A worker as the listener knows it.
+pub(crate) struct Worker {
+    pub(crate) arrivals: mpsc::UnboundedSender<Accepted>,
+    pub(crate) idle: Arc<Idle>,
+}
+
+/// Room for connections.
+pub(crate) struct Room {
+    /// Up to the limit.
+    pub(crate) seats: Arc<Semaphore>,
+    beyond: Arc<Semaphore>,
+}
+
+impl Room {
+    pub(crate) fn new(max_connections: u32) -> Self {
+        let most = usize::try_from(max_connections).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+        Self { seats: Arc::new(Semaphore::new(most)), beyond: Arc::new(Semaphore::new(BEYOND)) }
+    }
+
+    /// A seat for one more. At the limit an idle connection is closed for it; where none is idle it is refused.
+    async fn seat(&self, workers: &[Worker]) -> Option<Seat> {
+        let seat = |permit, beyond| Some(Seat { beyond, _permit: permit });
+        if let Ok(permit) = Arc::clone(&self.seats).try_acquire_owned() {
+            return seat(permit, false);
+        }
+        if close_an_idle_one(workers)
+            && let Ok(Ok(permit)) = timeout(CLOSING, Arc::clone(&self.seats).acquire_owned()).await
+        {
+            return seat(permit, false);
+        }
+        if let Ok(permit) = Arc::clone(&self.beyond).try_acquire_owned() {
+            return seat(permit, true);
+        }
+        Arc::clone(&self.seats).acquire_owned().await.ok().and_then(|permit| seat(permit, false))
+    }
+}
+
+/// Has the longest idle connection of some worker closed; false if none is idle.
+fn close_an_idle_one(workers: &[Worker]) -> bool {
+    let most = workers.iter().max_by_key(|worker| worker.idle.count());
+    most.is_some_and(|worker| worker.idle.close_one())
+}
+
+/// Accepts until the drain begins, in turns for each worker.
 pub(crate) async fn accept(
     listener: TcpListener,
     trusted_peers: Vec<Network>,
-    workers: Vec<mpsc::UnboundedSender<Accepted>>,
-    room: Arc<Semaphore>,
+    workers: Vec<Worker>,
+    room: Arc<Room>,
     mut draining: watch::Receiver<bool>,
 ) {
     let mut turn = 0;
     loop {
         let accepted = async {
-            let permit = Arc::clone(&room).acquire_owned().await.ok()?;
             match listener.accept().await {
                 // Closed without a word: nobody but the proxy in front is served in the clear.
                 Ok((_, peer)) if !is_trusted(&trusted_peers, peer.ip()) => None,
-                Ok((socket, _)) => Some((socket, permit)),
-                Err(_) => {
+                Ok((socket, _)) => Some((socket, room.seat(&workers).await?)),
+                Err(error) => {
+                    if error.raw_os_error().is_some_and(|code| EXHAUSTION.contains(&code)) {
+                        close_an_idle_one(&workers);
+                    }
                     tokio::time::sleep(EXHAUSTED).await;
                     None
                 }
@@ -114,12 +174,12 @@ pub(crate) async fn accept(
             _ = draining.wait_for(|draining| *draining) => return,
             accepted = accepted => accepted,
         };
-        let Some((socket, permit)) = accepted else { continue };
+        let Some((socket, seat)) = accepted else { continue };
         // Small answers must not wait for more (RFC 896's delay); a socket that refuses works all the same.
         drop(socket.set_nodelay(true));
         if let Ok(socket) = socket.into_std() {
             // A worker that is gone has panicked outside a request: its share is refused by closing.
-            drop(workers[turn % workers.len()].send(Accepted { socket, permit }));
+            drop(workers[turn % workers.len()].arrivals.send(Accepted { socket, seat }));
             turn += 1;
         }
     }
@@ -130,12 +190,17 @@ fn is_trusted(peers: &[Network], address: IpAddr) -> bool {
 }
 
 /// Runs one worker on this thread for as long as the process lives.
-pub(crate) fn work(mut arrivals: mpsc::UnboundedReceiver<Accepted>, shared: Arc<Shared>, tls: Option<Arc<ServerConfig>>) {
+pub(crate) fn work(
+    mut arrivals: mpsc::UnboundedReceiver<Accepted>,
+    idle: Arc<Idle>,
+    shared: Arc<Shared>,
+    tls: Option<Arc<ServerConfig>>,
+) {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     builder.enable_io().enable_time().on_thread_park(rest);
     let Ok(runtime) = builder.build() else { return };
     let local = LocalSet::new();
-    let upstreams = Rc::new(Upstreams { shared, pool: Pool::default() });
+    let upstreams = Rc::new(Upstreams { shared, pool: Pool::default(), idle });
     local.spawn_local(ask_for_deep_wipes());
     local.spawn_local({
         let upstreams = Rc::clone(&upstreams);
@@ -147,12 +212,12 @@ pub(crate) fn work(mut arrivals: mpsc::UnboundedReceiver<Accepted>, shared: Arc<
         }
     });
     runtime.block_on(local.run_until(async move {
-        while let Some(Accepted { socket, permit }) = arrivals.recv().await {
+        while let Some(Accepted { socket, seat }) = arrivals.recv().await {
             let Ok(socket) = TcpStream::from_std(socket) else { continue };
             let (tls, upstreams) = (tls.clone(), Rc::clone(&upstreams));
             tokio::task::spawn_local(async move {
-                connection::serve(socket, tls, upstreams).await;
-                drop(permit);
+                connection::serve(socket, tls, upstreams, seat.beyond).await;
+                drop(seat);
             });
         }
         // No more arrivals: what is open goes on until the process ends, which the drain decides.

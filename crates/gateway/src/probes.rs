@@ -5,19 +5,27 @@ use std::time::Duration;
 
 use lethe_http1::{Response, ServerConn};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::shared::Shared;
 
 const LIMIT: Duration = Duration::from_secs(5);
+/// Probes at once; more wait to be accepted. Their descriptors are nobody's to use up.
+const AT_ONCE: usize = 64;
 
 /// Serves `GET /livez` and `GET /readyz`.
 pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+    let room = Arc::new(Semaphore::new(AT_ONCE));
     loop {
+        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((socket, _)) => {
                 let shared = Arc::clone(&shared);
-                tokio::task::spawn_local(async move { timeout(LIMIT, probe(socket, &shared)).await });
+                tokio::task::spawn_local(async move {
+                    drop(timeout(LIMIT, probe(socket, &shared)).await);
+                    drop(permit);
+                });
             }
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }

@@ -138,6 +138,7 @@ impl Problem {
         Some(match error {
             BodyError::Gone => return None,
             BodyError::Malformed => Self::invalid(400, "malformed_body", "The body's chunked encoding is broken."),
+            BodyError::NoRoom => Self::overloaded(),
             BodyError::Timeout => Self::invalid(408, "request_timeout", "The body did not arrive in time."),
             BodyError::TooLarge => {
                 let message =

@@ -8,6 +8,7 @@ use lethe_tls::Socket;
 use lethe_types::Failure;
 use lethe_wire::openai::ChatStream;
 
+use crate::budget::{SMALL_BYTES, Share};
 use crate::meter::{CLIENT_GONE, Meter, Units};
 use crate::problem::Problem;
 use crate::upstream::Answering;
@@ -27,16 +28,22 @@ pub(crate) async fn stream(
     mut chat: ChatStream,
     prompt: u32,
     deadline: Instant,
+    share: &mut Share,
     meter: &mut Meter,
 ) -> Ended {
     connection.start(Response { status: 200, content_type: "text/event-stream", ..Response::default() });
     let (mut pending, mut out) = (ContentBuf::new(), ContentBuf::new());
+    let base = share.bytes();
     let failure = loop {
         let read = tokio::select! {
             biased;
             read = answering.read_some(&mut pending) => read,
             () = connection.gone() => break Failure::ClientGone,
         };
+        // Events are small. One that is not takes room like a body.
+        if pending.len() > SMALL_BYTES && !share.holds_block(base, pending.capacity()) {
+            return broken(connection, &Problem::overloaded()).await;
+        }
         let fault = match read {
             Ok(true) if Instant::now() < deadline => chat.pass(&mut pending, &mut out).err().map(|_| Failure::Malformed),
             Ok(true) => Some(Failure::TimeoutIdle),
@@ -78,8 +85,11 @@ pub(crate) async fn stream(
     if failure == Failure::ClientGone {
         return Ended::Broken(CLIENT_GONE);
     }
-    // An error event, and then no end: SDKs raise on the first, everybody else sees the second.
-    let problem = Problem::provider(failure);
+    broken(connection, &Problem::provider(failure)).await
+}
+
+/// An error event, and then no end: SDKs raise on the first, everybody else sees the second.
+async fn broken(connection: &mut ServerConn<Socket>, problem: &Problem) -> Ended {
     let mut event = ContentBuf::new();
     event.extend(b"data: ");
     event.extend(problem.body().expose());

@@ -18,6 +18,7 @@ use tokio::task::LocalSet;
 use tokio::time::timeout;
 
 use crate::linked::Link;
+use crate::listener::{Room, Worker};
 use crate::shared::Shared;
 use crate::{listener, probes, supervised};
 
@@ -69,15 +70,16 @@ async fn serve(start: GatewayStart) -> Result<(), Stage> {
     let outbox = Outbox::new(InstanceId(random()?), capacity);
     let shared = Arc::new(Shared::new(limits, Arc::clone(&outbox), dialer.clone(), draining.clone()));
 
-    let room =
-        Arc::new(Semaphore::new(usize::try_from(limits.max_connections).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)));
+    let room = Arc::new(Room::new(limits.max_connections));
     let mut workers = Vec::new();
     for _ in 0..limits.workers.max(1) {
-        let (sender, arrivals) = mpsc::unbounded_channel();
+        let (sender, receiver) = mpsc::unbounded_channel();
         let (shared, tls) = (Arc::clone(&shared), tls.clone());
+        let worker = Worker { arrivals: sender, idle: Arc::default() };
+        let idle = Arc::clone(&worker.idle);
         let builder = thread::Builder::new().stack_size(WORKER_STACK);
-        builder.spawn(move || listener::work(arrivals, shared, tls)).map_err(|_| Stage::Role)?;
-        workers.push(sender);
+        builder.spawn(move || listener::work(receiver, idle, shared, tls)).map_err(|_| Stage::Role)?;
+        workers.push(worker);
     }
     tokio::task::spawn_local(probes::serve(probe_listener, Arc::clone(&shared)));
     let build = lethe_confine::panic::BUILD;
@@ -91,7 +93,7 @@ async fn serve(start: GatewayStart) -> Result<(), Stage> {
     let _ = drain.send(true);
     // Every permit back is every connection ended.
     drop(accepting.await);
-    let open = Semaphore::acquire_many(&room, limits.max_connections);
+    let open = Semaphore::acquire_many(&room.seats, limits.max_connections);
     drop(timeout(Duration::from_secs(limits.drain_seconds.into()), open).await);
     drop(timeout(LAST_RECORDS, outbox.settled()).await);
     let _ = channel.send(&FromChild::Drained, &[]).await;

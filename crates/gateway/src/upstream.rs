@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lethe_confine::dial::DialError;
 use lethe_content::ContentBuf;
-use lethe_http1::{ClientConn, ClientError, ResponseHead};
+use lethe_http1::{ClientConn, ClientError, ResponseHead, within};
 use lethe_providers::openai;
 use lethe_tls::{Socket, TlsError, TlsStream};
 use lethe_types::{Failure, Operation};
@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use crate::budget::Share;
 use crate::catalogue::Upstream;
+use crate::idle::Idle;
 use crate::pool::Pool;
 use crate::shared::Shared;
 
@@ -28,6 +29,8 @@ const JOINED: usize = 64 * 1024;
 pub(crate) struct Upstreams {
     pub(crate) shared: Arc<Shared>,
     pub(crate) pool: Pool,
+    /// This worker's idle clients.
+    pub(crate) idle: Arc<Idle>,
 }
 
 /// An answer whose head has arrived.
@@ -135,7 +138,7 @@ const fn failure(error: ClientError) -> Failure {
 impl Answering {
     /// Appends what has arrived of the body to `out`, waiting for at least one byte; false at its end.
     pub(crate) async fn read_some(&mut self, out: &mut ContentBuf) -> Result<bool, Failure> {
-        match timeout(self.upstream.idle, self.connection.read_some(out)).await {
+        match within(self.upstream.idle, self.connection.read_some(out)).await {
             Ok(Ok(more)) => Ok(more),
             Ok(Err(error)) => Err(failure(error)),
             Err(_) => Err(Failure::TimeoutIdle),
@@ -150,7 +153,7 @@ impl Answering {
             if body.len() > limit {
                 return Err(Unread::Failure(Failure::Malformed));
             }
-            if !share.grow_to(request + body.len() as u64) {
+            if !share.holds_block(request, body.capacity()) {
                 return Err(Unread::Overloaded);
             }
         }

@@ -50,6 +50,9 @@ pub struct GatewayLimits {
     pub body_idle_seconds: u32,
     /// Seconds that an idle connection is kept.
     pub keep_alive_seconds: u32,
+    /// A request's body, or an answer on its way to the client, gets `body_idle_seconds` in all and one second more for so many bytes;
+    /// 0 for no such bound.
+    pub min_bytes_per_second: u32,
 }
 
 /// The gateway's boot message. Descriptors, in order: client listener, probe listener, dialer socket.

@@ -15,6 +15,8 @@ pub struct Malformed;
 enum State {
     /// At the digits of a chunk's size; how many were read.
     Size(u8),
+    /// In the blanks after a chunk's size, which only an extension may follow.
+    Blank,
     /// In a chunk extension.
     Extension,
     /// At the line feed after a chunk's size.
@@ -27,7 +29,9 @@ enum State {
     DataEndFeed,
     /// At the start of a trailer line.
     Trailer,
-    /// Inside a trailer line.
+    /// In the name of a trailer field.
+    TrailerName,
+    /// In the value of a trailer field.
     TrailerLine,
     /// At the line feed of a trailer line.
     TrailerFeed,
@@ -105,9 +109,13 @@ impl ChunkedDecoder {
                 State::Size(digits + 1)
             }
             (State::Size(1..), b'\r') => State::SizeEnd,
-            (State::Size(1..), b';' | b' ' | b'\t') => State::Extension,
+            (State::Size(1..) | State::Blank, b';') => State::Extension,
+            (State::Size(1..) | State::Blank, b' ' | b'\t') => {
+                self.skip()?;
+                State::Blank
+            }
             (State::Extension, b'\r') => State::SizeEnd,
-            (State::Extension, byte) if byte != b'\n' => {
+            (State::Extension, byte) if is_text(byte) => {
                 self.skip()?;
                 State::Extension
             }
@@ -117,7 +125,12 @@ impl ChunkedDecoder {
             (State::DataEndFeed, b'\n') => State::Size(0),
             (State::Trailer, b'\r') => State::EndFeed,
             (State::TrailerLine, b'\r') => State::TrailerFeed,
-            (State::Trailer | State::TrailerLine, byte) if byte != b'\n' => {
+            (State::TrailerName, b':') => State::TrailerLine,
+            (State::Trailer | State::TrailerName, byte) if is_token(byte) => {
+                self.skip()?;
+                State::TrailerName
+            }
+            (State::TrailerLine, byte) if is_text(byte) => {
                 self.skip()?;
                 State::TrailerLine
             }
@@ -131,6 +144,16 @@ impl ChunkedDecoder {
         self.skipped += 1;
         if self.skipped > SKIP_LIMIT { Err(Malformed) } else { Ok(()) }
     }
+}
+
+/// What a field's value or a chunk extension may hold (RFC 9110 section 5.5): no control characters but the tabulator.
+const fn is_text(byte: u8) -> bool {
+    matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
+}
+
+/// What a field's name may hold (RFC 9110 section 5.6.2).
+const fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
 }
 
 #[cfg(test)]
@@ -162,10 +185,19 @@ mod tests {
             "5;a\nhello",
             "00000000000000005\r\nhello\r\n",
             "0\r\nA: b\n\r\n",
+            "5 \r\nhello\r\n",
+            "5 5\r\nhello\r\n",
+            "5;a\0b\r\nhello\r\n",
+            "5;a\rb\r\nhello\r\n",
+            "0\r\n A: b\r\n\r\n",
+            "0\r\nA : b\r\n\r\n",
+            "0\r\nGET / HTTP/1.1\r\n\r\n",
+            "0\r\nA: \0\r\n\r\n",
         ] {
             assert_eq!(decode(bad.as_bytes()), Err(Malformed), "{bad:?}");
         }
         assert_eq!(decode(b"5;a=b\r\nhello\r\n0\r\nA: b\r\n\r\n"), Ok((25, b"hello".to_vec(), true)), "control");
+        assert!(decode(b"5 ;a\r\nhello\r\n0\r\n\r\n").is_ok(), "control: blanks before an extension are allowed");
     }
 
     proptest! {

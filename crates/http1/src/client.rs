@@ -12,6 +12,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadBuf};
 use crate::chunked::ChunkedDecoder;
 use crate::head::{Framing, ResponseHead, end_of_head, parse_response};
 
+/// Read at a time for heads, and what comes with them.
+const HEAD_READ_BYTES: usize = 4 * 1024;
+/// Read at a time for the rest of a body.
 const READ_BYTES: usize = 16 * 1024;
 /// Interim answers (RFC 9110 section 15.2) before the real one.
 const INTERIM_LIMIT: usize = 8;
@@ -67,6 +70,7 @@ impl<S: Readiness> ClientConn<S> {
         self.keep_alive = false;
         let mut interim = 0;
         let mut searched = 0;
+        let mut heard = false;
         loop {
             if let Some(end) = end_of_head(self.inbuf.expose(), searched).map_err(|_| ClientError::Malformed)? {
                 let parsed = parse_response(&self.inbuf.expose()[..end]);
@@ -91,8 +95,10 @@ impl<S: Readiness> ClientConn<S> {
                 return Ok(response);
             }
             searched = self.inbuf.len();
-            if self.fill().await? == 0 {
-                return Err(if searched == 0 { ClientError::NoAnswer } else { ClientError::Cut });
+            // After an interim answer the request has been read: it is not one that may be sent again.
+            heard |= searched > 0 || interim > 0;
+            if !matches!(self.fill(HEAD_READ_BYTES).await, Ok(1..)) {
+                return Err(if heard { ClientError::Cut } else { ClientError::NoAnswer });
             }
         }
     }
@@ -143,7 +149,7 @@ impl<S: Readiness> ClientConn<S> {
             if matches!(self.body, Body::Done) {
                 continue;
             }
-            match self.fill().await {
+            match self.fill(READ_BYTES).await {
                 Ok(0) if matches!(self.body, Body::UntilClose) => self.body = Body::Done,
                 Ok(0) | Err(_) => {
                     self.keep_alive = false;
@@ -161,8 +167,8 @@ impl<S: Readiness> ClientConn<S> {
     }
 
     /// Whether the whole answer has been read and the server keeps the connection.
-    pub const fn is_reusable(&self) -> bool {
-        self.keep_alive && matches!(self.body, Body::Done)
+    pub fn is_reusable(&self) -> bool {
+        self.keep_alive && matches!(self.body, Body::Done) && self.inbuf.is_empty()
     }
 
     /// Whether an idle connection was closed (or spoken on) by the server meanwhile.
@@ -173,14 +179,12 @@ impl<S: Readiness> ClientConn<S> {
         Pin::new(&mut self.socket).poll_read(&mut cx, &mut buf).is_ready()
     }
 
-    async fn fill(&mut self) -> Result<usize, ClientError> {
+    async fn fill(&mut self, room: usize) -> Result<usize, ClientError> {
         if self.inbuf.is_empty() {
             // Wait without a buffer.
             self.inbuf.release();
             poll_fn(|cx| self.socket.poll_readable(cx)).await.map_err(|_| ClientError::Cut)?;
         }
-        let before = self.inbuf.len();
-        let result = self.socket.read_buf(self.inbuf.spare(READ_BYTES)).await;
-        result.map_err(|_| if before == 0 { ClientError::NoAnswer } else { ClientError::Cut })
+        self.socket.read_buf(self.inbuf.spare(room)).await.map_err(|_| ClientError::Cut)
     }
 }

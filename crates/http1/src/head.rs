@@ -153,7 +153,7 @@ pub(crate) fn end_of_head(bytes: &[u8], searched: usize) -> Result<Option<usize>
 }
 
 /// Line feeds alone end lines for some parsers and not for others: refuse them (RFC 9112 section 2.2 allows it).
-fn has_bare_line_feed(bytes: &[u8]) -> bool {
+pub(crate) fn has_bare_line_feed(bytes: &[u8]) -> bool {
     memchr::memchr_iter(b'\n', bytes).any(|at| at == 0 || bytes[at - 1] != b'\r')
 }
 
@@ -205,8 +205,10 @@ pub fn parse_request(bytes: &[u8]) -> Result<RequestHead, HeadError> {
     let headers = Headers { fields: fields_of(parsed.headers, bytes), bytes: copy };
     let is_http10 = minor == 0;
     let host = headers.single("host")?;
-    if host.is_none() && !is_http10 {
-        return Err(HeadError::Malformed);
+    match host {
+        Some(host) if !is_host(host) => return Err(HeadError::Malformed),
+        None if !is_http10 => return Err(HeadError::Malformed),
+        _ => {}
     }
     let framing = match (headers.single("transfer-encoding")?, length(&headers)?) {
         (None, None) => Framing::Length(0),
@@ -273,12 +275,15 @@ fn length(headers: &Headers) -> Result<Option<u64>, HeadError> {
     Ok(Some(value.iter().fold(0, |length, digit| length * 10 + u64::from(digit - b'0'))))
 }
 
+/// Whether `value` has only what a host and a port are written with (RFC 9112 section 3.2, RFC 3986 section 3.2): a second host, user
+/// data or a path would mean another place to another reader.
+fn is_host(value: &[u8]) -> bool {
+    value.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=%:[]".contains(byte))
+}
+
+/// RFC 9112 section 9.3; `close` wins over everything.
 fn keep_alive(headers: &Headers, is_http10: bool) -> bool {
-    if is_http10 {
-        headers.is_token_listed("connection", b"keep-alive")
-    } else {
-        !headers.is_token_listed("connection", b"close")
-    }
+    !headers.is_token_listed("connection", b"close") && (!is_http10 || headers.is_token_listed("connection", b"keep-alive"))
 }
 
 #[cfg(test)]
@@ -323,6 +328,12 @@ mod tests {
         assert_eq!(with("Expect: 200-ok\n"), Err(HeadError::Expectation));
         assert_eq!(request("POST / HTTP/1.0\nTransfer-Encoding: chunked\n\n"), Err(HeadError::Malformed));
         assert_eq!(request("GET / HTTP/1.1\n\n"), Err(HeadError::Malformed), "no host");
+        for host in ["a b", "a, b", "a,b", "a@b", "a/b", "a?b", "\u{e9}", "\"a\""] {
+            assert_eq!(request(&format!("GET / HTTP/1.1\nHost: {host}\n\n")), Err(HeadError::Malformed), "{host}");
+        }
+        for host in ["", "a", "a:80", "[::1]:80", "xn--a.example"] {
+            assert!(request(&format!("GET / HTTP/1.1\nHost: {host}\n\n")).is_ok(), "control: {host}");
+        }
         assert_eq!(request("GET http://a/ HTTP/1.1\nHost: a\n\n"), Err(HeadError::Malformed), "absolute form");
         assert_eq!(request("GET / HTTP/2.0\nHost: a\n\n"), Err(HeadError::Version));
         assert_eq!(parse_request(b"GET / HTTP/1.1\nHost: a\r\n\r\n").err(), Some(HeadError::Malformed), "bare line feed");
@@ -339,6 +350,24 @@ mod tests {
         assert_eq!((parsed.method(), parsed.path(), parsed.query()), ("GET", "/v1/models", Some("limit=1")));
         assert_eq!(parsed.headers().all("X-a").collect::<Vec<_>>(), [b"1", b"2"]);
         assert!(!parsed.head.keep_alive);
+    }
+
+    #[test]
+    fn connections_stay_only_where_both_sides_say_so() {
+        let keeps = |version: &str, field: &str| {
+            let parsed = parse_request(format!("GET / {version}\r\nHost: a\r\n{field}\r\n").as_bytes());
+            parsed.ok().unwrap().head.keep_alive
+        };
+        for (version, field, expected) in [
+            ("HTTP/1.1", "", true),
+            ("HTTP/1.1", "Connection: keep-alive, close\r\n", false),
+            ("HTTP/1.1", "Connection: upgrade\r\nConnection: Close\r\n", false),
+            ("HTTP/1.0", "", false),
+            ("HTTP/1.0", "Connection: Keep-Alive\r\n", true),
+            ("HTTP/1.0", "Connection: keep-alive, close\r\n", false),
+        ] {
+            assert_eq!(keeps(version, field), expected, "{version} {field:?}");
+        }
     }
 
     #[test]

@@ -8,11 +8,13 @@
 mod chunked;
 mod client;
 mod head;
+mod pace;
 mod server;
 
 pub use chunked::{ChunkedDecoder, Malformed};
 pub use client::{ClientConn, ClientError};
 pub use head::{Framing, Head, HeadError, Headers, RequestHead, ResponseHead, parse_request, parse_response};
+pub use pace::within;
 pub use server::{BodyError, Response, ServerConn};
 
 /// Upper bound of a message's head, in bytes.

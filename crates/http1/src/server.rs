@@ -8,10 +8,11 @@ use std::time::Duration;
 use lethe_content::ContentBuf;
 use lethe_tls::Readiness;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::chunked::ChunkedDecoder;
-use crate::head::{Framing, HeadError, RequestHead, end_of_head, parse_request};
+use crate::head::{Framing, HeadError, RequestHead, end_of_head, has_bare_line_feed, parse_request};
+use crate::pace::{Pace, Rate, within};
 
 /// Read at a time for heads and for what a client sends ahead of its turn.
 const READ_BYTES: usize = 4 * 1024;
@@ -19,14 +20,16 @@ const READ_BYTES: usize = 4 * 1024;
 const BODY_READ_BYTES: usize = 64 * 1024;
 /// Bodies up to this size leave in one write with their head.
 const JOINED: usize = 64 * 1024;
-/// What a client may send ahead of its turn before it is left waiting.
-const AHEAD_LIMIT: usize = 64 * 1024;
+/// What a client may send ahead of its turn before it is left waiting: it is held while an answer is computed.
+const AHEAD_LIMIT: usize = 8 * 1024;
 /// An unread body up to this size is read and wiped after an early answer, so that the connection can go on.
 const DISCARD_LIMIT: u64 = 64 * 1024;
-/// After an early answer to a larger body: how much is still read, and for how long, so that the answer is not lost to a
-/// reset (RFC 9112 section 9.6).
-const LINGER_BYTES: usize = 1024 * 1024;
+/// How long a connection is still read from after an answer that ends it, so that the answer is not lost to a reset
+/// (RFC 9112 section 9.6).
 const LINGER: Duration = Duration::from_secs(2);
+/// Meanwhile a sender gets at most so many bytes through in so much time, about 3 MB a second: its window closes, and it waits.
+const LINGER_BYTES: usize = 16 * 1024;
+const LINGER_PAUSE: Duration = Duration::from_millis(5);
 
 /// Why a body could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +38,9 @@ pub enum BodyError {
     Gone,
     /// Not a chunked body.
     Malformed,
-    /// Nothing arrived within the limit.
+    /// There is no room in memory for it.
+    NoRoom,
+    /// Nothing, or too little, arrived within the limit.
     Timeout,
     /// Longer than the limit.
     TooLarge,
@@ -58,7 +63,18 @@ pub struct Response<'a> {
 struct Current {
     keep_alive: bool,
     is_http10: bool,
+    /// An answer to `HEAD` has no body (RFC 9110 section 9.3.2).
+    is_head: bool,
+    /// The client holds its body back until it is told to go on.
+    waits_for_leave: bool,
     unread: Option<Framing>,
+}
+
+impl Current {
+    /// Before the first request.
+    const FIRST: Self = Self { keep_alive: true, is_http10: false, is_head: false, waits_for_leave: false, unread: None };
+    /// After a head that is none: where the next request would begin is unknown.
+    const LOST: Self = Self { keep_alive: false, unread: Some(Framing::UntilClose), ..Self::FIRST };
 }
 
 /// A connection that serves one request after another.
@@ -66,15 +82,23 @@ pub struct ServerConn<S> {
     socket: S,
     inbuf: ContentBuf,
     out: ContentBuf,
-    idle: Duration,
+    rate: Rate,
     current: Current,
 }
 
 impl<S: Readiness> ServerConn<S> {
     /// Serves on `socket`; `idle` bounds each wait for a part of a body, and for the client to take a part of an answer.
     pub const fn new(socket: S, idle: Duration) -> Self {
-        let current = Current { keep_alive: true, is_http10: false, unread: None };
-        Self { socket, inbuf: ContentBuf::new(), out: ContentBuf::new(), idle, current }
+        let rate = Rate { idle, bytes_per_second: 0 };
+        Self { socket, inbuf: ContentBuf::new(), out: ContentBuf::new(), rate, current: Current::FIRST }
+    }
+
+    /// Also bounds each body and each part of an answer as a whole: beyond `idle` it gets one second more for each
+    /// `bytes_per_second` that have passed. A byte now and then keeps nothing open for ever.
+    #[must_use]
+    pub const fn no_slower_than(mut self, bytes_per_second: u32) -> Self {
+        self.rate.bytes_per_second = bytes_per_second;
+        self
     }
 
     /// The socket underneath.
@@ -105,13 +129,23 @@ impl<S: Readiness> ServerConn<S> {
             if let Some(end) = self.head_end(searched)? {
                 let parsed = parse_request(&self.inbuf.expose()[..end]);
                 self.inbuf.consume(end);
-                if parsed.is_err() {
-                    self.current = Current { keep_alive: false, is_http10: false, unread: None };
-                }
-                let request = parsed?;
+                let request = parsed.inspect_err(|_| self.current = Current::LOST)?;
                 let unread = Some(request.head.framing).filter(|framing| *framing != Framing::Length(0));
-                self.current = Current { keep_alive: request.head.keep_alive, is_http10: request.head.is_http10, unread };
+                self.current = Current {
+                    keep_alive: request.head.keep_alive,
+                    is_http10: request.head.is_http10,
+                    is_head: request.method() == "HEAD",
+                    waits_for_leave: request.expects_continue && unread.is_some(),
+                    unread,
+                };
                 return Ok(Some(request));
+            }
+            // What cannot become a head is refused now, not when its time is over.
+            let arrived = self.inbuf.expose();
+            let is_none = arrived.first().is_some_and(|byte| !byte.is_ascii_graphic() && *byte != b'\r');
+            if is_none || has_bare_line_feed(&arrived[searched.saturating_sub(1).min(arrived.len())..]) {
+                self.current = Current::LOST;
+                return Err(HeadError::Malformed);
             }
             searched = self.inbuf.len();
             if !self.fill().await.is_ok_and(|read| read > 0) {
@@ -121,36 +155,48 @@ impl<S: Readiness> ServerConn<S> {
     }
 
     fn head_end(&mut self, searched: usize) -> Result<Option<usize>, HeadError> {
-        let end = end_of_head(self.inbuf.expose(), searched);
-        if end.is_err() {
-            self.current.keep_alive = false;
-        }
-        end
+        end_of_head(self.inbuf.expose(), searched).inspect_err(|_| self.current = Current::LOST)
     }
 
     /// Reads the body of `request`, at most `limit` bytes. A longer one is refused before it is read where its length is
     /// announced.
     ///
     /// # Errors
-    /// [`BodyError`].
+    /// [`BodyError`]; the connection cannot go on after it, unless nothing of the body had been read.
     pub async fn read_body(&mut self, request: &RequestHead, limit: u64) -> Result<ContentBuf, BodyError> {
+        self.read_body_into(request, limit, &mut |_| true).await
+    }
+
+    /// As [`Self::read_body`], asking `room` before the body's block grows to so many bytes: what is announced takes no memory
+    /// before it arrives.
+    ///
+    /// # Errors
+    /// As [`Self::read_body`], and [`BodyError::NoRoom`] when `room` says no.
+    pub async fn read_body_into(
+        &mut self,
+        _: &RequestHead,
+        limit: u64,
+        room: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<ContentBuf, BodyError> {
         let Some(framing) = self.current.unread else { return Ok(ContentBuf::new()) };
         if matches!(framing, Framing::Length(length) if length > limit) {
             return Err(BodyError::TooLarge);
         }
-        if request.expects_continue && self.inbuf.is_empty() {
+        if self.current.waits_for_leave && self.inbuf.is_empty() {
             self.out.extend(b"HTTP/1.1 100 Continue\r\n\r\n");
             self.send().await.map_err(|_| BodyError::Gone)?;
         }
-        let mut body = match framing {
-            // The caller has room for it; what does not arrive is never touched.
-            Framing::Length(length) => ContentBuf::with_capacity(usize::try_from(length).map_err(|_| BodyError::TooLarge)?),
-            Framing::Chunked | Framing::UntilClose => ContentBuf::new(),
+        self.current.waits_for_leave = false;
+        let mut body = ContentBuf::new();
+        let read = match framing {
+            Framing::Length(length) => self.read_exactly(length, &mut body, room).await,
+            Framing::Chunked | Framing::UntilClose => self.read_chunks(limit, &mut body, room).await,
         };
-        match framing {
-            Framing::Length(length) => self.read_exactly(length, &mut body).await?,
-            Framing::Chunked | Framing::UntilClose => self.read_chunks(limit, &mut body).await?,
+        if read.is_err() {
+            // What is left of the body cannot be told from what follows it.
+            self.current.keep_alive = false;
         }
+        read?;
         self.current.unread = None;
         if self.inbuf.is_empty() {
             self.inbuf.release();
@@ -158,18 +204,31 @@ impl<S: Readiness> ServerConn<S> {
         Ok(body)
     }
 
-    async fn read_exactly(&mut self, length: u64, body: &mut ContentBuf) -> Result<(), BodyError> {
-        let mut missing = usize::try_from(length).map_err(|_| BodyError::TooLarge)?;
-        let have = missing.min(self.inbuf.len());
+    async fn read_exactly(
+        &mut self,
+        length: u64,
+        body: &mut ContentBuf,
+        room: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<(), BodyError> {
+        let length = usize::try_from(length).map_err(|_| BodyError::TooLarge)?;
+        let have = length.min(self.inbuf.len());
+        make_room(body, BODY_READ_BYTES.max(have).min(length), room)?;
         body.extend(&self.inbuf.expose()[..have]);
         self.inbuf.consume(have);
-        missing -= have;
+        let mut missing = length - have;
+        let mut pace = Pace::start(self.rate);
         while missing > 0 {
+            if body.len() == body.capacity() {
+                make_room(body, (body.capacity() * 2).min(length), room)?;
+            }
+            let free = body.capacity() - body.len();
             // What follows the body belongs to the next request.
-            let mut rest = (&mut self.socket).take(missing as u64);
-            let read = timeout(self.idle, rest.read_buf(body.spare(missing.min(BODY_READ_BYTES)))).await;
-            match read {
-                Ok(Ok(count @ 1..)) => missing -= count,
+            let mut rest = (&mut self.socket).take(missing.min(free) as u64);
+            match within(pace.left(), rest.read_buf(body.spare(free))).await {
+                Ok(Ok(count @ 1..)) => {
+                    pace.passed(count);
+                    missing -= count;
+                }
                 Ok(_) => return Err(BodyError::Gone),
                 Err(_) => return Err(BodyError::Timeout),
             }
@@ -177,9 +236,20 @@ impl<S: Readiness> ServerConn<S> {
         Ok(())
     }
 
-    async fn read_chunks(&mut self, limit: u64, body: &mut ContentBuf) -> Result<(), BodyError> {
+    async fn read_chunks(
+        &mut self,
+        limit: u64,
+        body: &mut ContentBuf,
+        room: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<(), BodyError> {
         let mut decoder = ChunkedDecoder::new();
+        let mut pace = Pace::start(self.rate);
         loop {
+            let most = body.len() + self.inbuf.len();
+            if most > body.capacity() {
+                let larger = (body.capacity() * 2).min(usize::try_from(limit).unwrap_or(usize::MAX));
+                make_room(body, most.max(larger), room)?;
+            }
             let used = decoder.decode(self.inbuf.expose(), body).map_err(|_| BodyError::Malformed)?;
             self.inbuf.consume(used);
             if body.len() as u64 > limit {
@@ -188,8 +258,8 @@ impl<S: Readiness> ServerConn<S> {
             if decoder.is_done() {
                 return Ok(());
             }
-            match timeout(self.idle, self.fill()).await {
-                Ok(Ok(1..)) => {}
+            match within(pace.left(), self.fill()).await {
+                Ok(Ok(read @ 1..)) => pace.passed(read),
                 Ok(_) => return Err(BodyError::Gone),
                 Err(_) => return Err(BodyError::Timeout),
             }
@@ -208,15 +278,17 @@ impl<S: Readiness> ServerConn<S> {
             out.extend(length.to_string().as_bytes());
             out.extend(b"\r\n");
         });
+        let body = if self.current.is_head { &[] } else { body };
         if length <= JOINED {
             self.out.extend(body);
             self.send().await?;
         } else {
             self.send().await?;
-            write(&mut self.socket, body, self.idle).await?;
+            write(&mut self.socket, body, self.rate).await?;
+            within(self.rate.idle, self.socket.flush()).await??;
         }
         self.out.release();
-        timeout(self.idle, self.socket.flush()).await?
+        Ok(())
     }
 
     /// Begins a streamed answer; its head leaves with the first chunk.
@@ -301,19 +373,15 @@ impl<S: Readiness> ServerConn<S> {
         let unread = self.current.unread.is_some() || !self.inbuf.is_empty();
         self.inbuf.release();
         self.out.release();
-        let shut = timeout(self.idle.min(LINGER), self.socket.shutdown()).await;
+        let shut = timeout(self.rate.idle.min(LINGER), self.socket.shutdown()).await;
         if !unread || shut.is_err() {
             return;
         }
         let linger = async {
-            let mut left = LINGER_BYTES;
             let mut sink = ContentBuf::new();
-            while left > 0 {
-                match self.socket.read_buf(sink.spare(READ_BYTES)).await {
-                    Ok(read) if read > 0 => left = left.saturating_sub(read),
-                    _ => break,
-                }
+            while let Ok(1..) = self.socket.read_buf(sink.spare(LINGER_BYTES)).await {
                 sink.clear();
+                sleep(LINGER_PAUSE).await;
             }
         };
         // A client that goes on for longer is cut off, which is the purpose.
@@ -322,16 +390,34 @@ impl<S: Readiness> ServerConn<S> {
 
     async fn discard_small_body(&mut self) {
         let Some(framing) = self.current.unread else { return };
-        if let Framing::Length(length) = framing
-            && length <= DISCARD_LIMIT
+        // A client that waits for leave would wait while its body is waited for; whether it sends it after the answer is its own
+        // choice, so that nothing more can be read from it (RFC 9110 section 10.1.1).
+        let comes = !self.current.waits_for_leave || !self.inbuf.is_empty();
+        if let Framing::Length(length @ ..=DISCARD_LIMIT) = framing
+            && self.current.keep_alive
+            && comes
+            && timeout(LINGER, self.skip(length)).await.unwrap_or(false)
         {
-            let mut body = ContentBuf::new();
-            if matches!(timeout(LINGER, self.read_exactly(length, &mut body)).await, Ok(Ok(()))) {
-                self.current.unread = None;
-                return;
+            self.current.unread = None;
+        } else {
+            self.current.keep_alive = false;
+        }
+    }
+
+    /// Takes in and wipes so many bytes; false when they do not come.
+    async fn skip(&mut self, length: u64) -> bool {
+        let mut left = usize::try_from(length).unwrap_or(usize::MAX);
+        loop {
+            let have = left.min(self.inbuf.len());
+            self.inbuf.consume(have);
+            left -= have;
+            if left == 0 {
+                return true;
+            }
+            if !self.fill().await.is_ok_and(|read| read > 0) {
+                return false;
             }
         }
-        self.current.keep_alive = false;
     }
 
     fn stage_head(&mut self, response: Response<'_>, framing: impl FnOnce(&mut ContentBuf)) {
@@ -363,9 +449,9 @@ impl<S: Readiness> ServerConn<S> {
     }
 
     async fn send(&mut self) -> io::Result<()> {
-        write(&mut self.socket, self.out.expose(), self.idle).await?;
+        write(&mut self.socket, self.out.expose(), self.rate).await?;
         self.out.clear();
-        timeout(self.idle, self.socket.flush()).await?
+        within(self.rate.idle, self.socket.flush()).await?
     }
 
     async fn fill(&mut self) -> io::Result<usize> {
@@ -373,15 +459,29 @@ impl<S: Readiness> ServerConn<S> {
     }
 }
 
-/// Writes all of `bytes`; the peer has to take a part of it within `limit`, again and again.
-async fn write<S: Readiness>(socket: &mut S, mut bytes: &[u8], limit: Duration) -> io::Result<()> {
+/// Writes all of `bytes`, which the peer has to take no slower than `rate`.
+async fn write<S: Readiness>(socket: &mut S, mut bytes: &[u8], rate: Rate) -> io::Result<()> {
+    let mut pace: Option<Pace> = None;
     while !bytes.is_empty() {
-        let sent = timeout(limit, socket.write(bytes)).await??;
+        let left = pace.as_ref().map_or(rate.idle, Pace::left);
+        let sent = within(left, socket.write(bytes)).await??;
         if sent == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
         bytes = &bytes[sent..];
+        if !bytes.is_empty() {
+            pace.get_or_insert_with(|| Pace::start(rate)).passed(sent);
+        }
     }
+    Ok(())
+}
+
+/// Makes `body`'s block as large as `wanted`, if `room` agrees.
+fn make_room(body: &mut ContentBuf, wanted: usize, room: &mut dyn FnMut(usize) -> bool) -> Result<(), BodyError> {
+    if !room(wanted) {
+        return Err(BodyError::NoRoom);
+    }
+    body.reserve_exactly(wanted);
     Ok(())
 }
 

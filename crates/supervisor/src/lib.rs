@@ -31,13 +31,19 @@ pub use start::{Failure, StartError};
 pub use supervise::{DrainLimits, End, Notice, Signals, supervise};
 pub use users::{FIRST_ROLE_ID, RoleUsers, UserError};
 
-/// Lets children have `wanted` descriptors, as far as the hard limit goes (getrlimit(2)). Children inherit it.
+/// Lets children have `wanted` descriptors, as far as the hard limit goes, which only root may raise (getrlimit(2)). Children
+/// inherit it. Returns how many they have.
 ///
 /// # Errors
 /// The kernel's refusal.
-pub fn raise_descriptor_limit(wanted: u64) -> std::io::Result<()> {
+pub fn raise_descriptor_limit(wanted: u64) -> std::io::Result<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limits = getrlimit(Resource::Nofile);
-    let wanted = limits.maximum.map_or(wanted, |maximum| wanted.min(maximum));
-    Ok(setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limits.maximum })?)
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let enough = maximum.map(|maximum| maximum.max(wanted));
+    if setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: enough }).is_ok() {
+        return Ok(wanted);
+    }
+    let granted = maximum.map_or(wanted, |maximum| wanted.min(maximum));
+    setrlimit(Resource::Nofile, Rlimit { current: Some(granted), maximum })?;
+    Ok(granted)
 }

@@ -160,6 +160,13 @@ impl Client {
         Some(Answer { status, headers, body, complete })
     }
 
+    /// Reads the head of an answer to `HEAD`, which has no body: its status.
+    pub fn head_only(&mut self) -> u16 {
+        let end = self.until(b"\r\n\r\n").expect("an answer");
+        let head = String::from_utf8(self.buffer.drain(..end).collect()).expect("a head");
+        head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status")
+    }
+
     /// Reads until `text` has arrived in a streamed answer, and leaves it all in the buffer.
     pub fn wait_for(&mut self, text: &str) {
         while !self.buffer.windows(text.len()).any(|window| window == text.as_bytes()) {

@@ -33,6 +33,8 @@ pub struct Setup {
     /// Use the test-only executable that panics with content on demand.
     pub fault_injection: bool,
     pub tls: Option<Arc<ClientConfig>>,
+    /// A control group's folder that everything is started in.
+    pub control_group: Option<PathBuf>,
     folder: TempDir,
 }
 
@@ -42,7 +44,22 @@ impl Setup {
     pub fn engine() -> Self {
         let folder = TempDir::with_prefix("lethe-test-").expect("a folder");
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("rights");
-        Self { config: None, as_ordinary_user: false, fault_injection: false, tls: None, folder }
+        Self { config: None, as_ordinary_user: false, fault_injection: false, tls: None, control_group: None, folder }
+    }
+
+    /// A start with a server at `port` behind these models, in the clear on both legs, with these lines in `[gateway]`.
+    #[must_use]
+    pub fn plain(port: u16, models: &[&str], gateway: &str) -> Self {
+        let mut setup = Self::engine();
+        let secret = setup.folder.path().join("provider-key");
+        fs::write(&secret, PROVIDER_KEY).expect("a file");
+        let table = provider_table("mock", &format!("http://localhost:{port}/v1"), "", &secret.display().to_string());
+        let mut config = format!("[gateway]\nlisten = \"127.0.0.1:0\"\n{gateway}\n\n{}", table.replace("ca = \"\"\n", ""));
+        for model in models {
+            config += &model_table(model, "mock", model);
+        }
+        setup.config = Some(config);
+        setup
     }
 
     /// A start with the scripted provider behind every model of its script, TLS on both legs.
@@ -111,7 +128,9 @@ impl Setup {
         // It dies with the thread that started it: what a test keeps until its process ends is never dropped.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL"]);
-        if self.as_ordinary_user {
+        if let Some(group) = &self.control_group {
+            command.args(["sh", "-c", "echo $$ > \"$0\"/cgroup.procs && exec \"$@\""]).arg(group);
+        } else if self.as_ordinary_user {
             std::os::unix::fs::chown(&folder, Some(ORDINARY_USER), Some(ORDINARY_USER)).expect("ownership");
             let user = ORDINARY_USER.to_string();
             command.args([&format!("--reuid={user}"), &format!("--regid={user}"), "--clear-groups"]);

@@ -6,7 +6,9 @@
 
 pub mod canary;
 pub mod client;
+pub mod gauge;
 pub mod lethe;
 pub mod pki;
 pub mod provider;
 pub mod scan;
+pub mod wire;

@@ -3,6 +3,7 @@
 //! Libraries build values that copy the text, and errors that quote it. This one walks the bytes once; whatever the caller does
 //! not look at is still checked. Depth is bounded, and the whole text must be valid UTF-8.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::plain::plain_end;
@@ -107,8 +108,11 @@ impl<'a> Text<'a> {
 
     /// Unescaped and case-folded, as the laxest server might read a key: `STORE`, `\u0073tore` and `ſtore` are `store`.
     #[must_use]
-    pub fn folded(&self) -> String {
-        self.unescaped().chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
+    pub fn folded(&self) -> Cow<'a, str> {
+        if !self.escaped && self.raw.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+            return Cow::Borrowed(self.raw);
+        }
+        self.unescaped().chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect::<String>().into()
     }
 
     /// Whether the string, unescaped, is exactly `other`.

@@ -47,7 +47,7 @@ impl Listeners {
         let internal = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         state.remove_sockets();
         Ok(Self {
-            client: tcp(config.gateway.listen, "--api ADDR or `listen` in [gateway]")?,
+            client: client(config)?,
             probes: tcp(config.gateway.probes, "--probes ADDR or `probes` in [gateway]")?,
             console: tcp(config.control.console, "--console ADDR or `console` in [control]")?,
             link: tcp(internal, "nothing: it is chosen by the system")?,
@@ -86,6 +86,15 @@ pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
         ip => ip,
     };
     SocketAddr::new(ip, address.port())
+}
+
+/// A client that takes nothing loses its connection in the kernel too: what was written to it does not stay in a socket that nobody
+/// owns any more. Accepted sockets inherit it (tcp(7), `TCP_USER_TIMEOUT`).
+fn client(config: &Config) -> Result<TcpListener, Failure> {
+    let listener = tcp(config.gateway.listen, "--api ADDR or `listen` in [gateway]")?;
+    rustix::net::sockopt::set_tcp_user_timeout(&listener, config.gateway.body_idle_seconds.saturating_mul(1000))
+        .map_err(|error| Failure::failed(format!("the client port cannot have a time limit: {error}")))?;
+    Ok(listener)
 }
 
 fn tcp(address: SocketAddr, change: &str) -> Result<TcpListener, Failure> {

@@ -1,7 +1,9 @@
 //! `lethe up`: everything on one machine.
 
 mod announce;
+mod bounds;
 mod listen;
+mod memory_limit;
 mod parts;
 mod ready;
 mod setup;
@@ -112,7 +114,7 @@ fn configuration(args: &Args) -> Result<Config, Failure> {
 
 async fn serve(
     args: &Args,
-    config: Config,
+    mut config: Config,
     state: &State,
     users: Option<RoleUsers>,
     executables: &Executables,
@@ -127,9 +129,7 @@ async fn serve(
         () = signals.any() => return Ok(()),
     };
     let engine = setup::engine(&config, model)?;
-    // A client and its provider's connection, for each request; and some for everything else.
-    lethe_supervisor::raise_descriptor_limit(u64::from(config.gateway.max_connections) * 2 + 1024)
-        .map_err(|error| Failure::failed(format!("the limit of open descriptors cannot be raised: {error}")))?;
+    bounds::fit(&mut config.gateway, engine.as_ref().map(|engine| engine.path.as_path()))?;
     let listeners = Listeners::bind(&config, state)?;
     let addresses = listeners.addresses()?;
     let options = |role| BootOptions { user: users.as_ref().map(|users| users.of(role)), unconfined: args.unconfined };

@@ -23,7 +23,8 @@ const ENGINE: &str = "embedded";
 const ENGINE_QUEUE: u16 = 32;
 const NODE_CONNECTIONS: u32 = 256;
 const MIB: u64 = 1024 * 1024;
-/// Request and answer bodies in memory at once, unless one request may be larger than a part of it.
+/// Request and answer bodies in memory at once where nothing is known of the machine's memory, unless one request may be larger than
+/// a part of it.
 const CONTENT_BYTES: u64 = 512 * MIB;
 /// 64 bytes each: 6.4 MB.
 const PENDING_RECORDS: u32 = 100_000;
@@ -190,13 +191,14 @@ pub(crate) fn gateway(config: &Config, identity: Identity) -> GatewayBoot {
         max_connections: gateway.max_connections,
         max_chat_bytes: body,
         max_embeddings_bytes: body,
-        max_content_bytes: CONTENT_BYTES.max(body * 4),
+        max_content_bytes: gateway.max_content_mib.map_or(CONTENT_BYTES.max(body * 4), |mib| u64::from(mib) * MIB),
         max_pending_records: PENDING_RECORDS,
         max_stale_seconds: gateway.max_stale_seconds,
         drain_seconds: gateway.drain_seconds,
-        head_seconds: 10,
-        body_idle_seconds: 30,
-        keep_alive_seconds: 75,
+        head_seconds: gateway.head_seconds,
+        body_idle_seconds: gateway.body_idle_seconds,
+        keep_alive_seconds: gateway.keep_alive_seconds,
+        min_bytes_per_second: gateway.min_bytes_per_second,
     };
     let trusted_peers = match &gateway.tls {
         ClientTls::TerminatedByProxy { trusted_peers } => trusted_peers.clone(),

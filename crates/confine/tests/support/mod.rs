@@ -225,6 +225,7 @@ fn limits() -> GatewayLimits {
         head_seconds: 1,
         body_idle_seconds: 1,
         keep_alive_seconds: 1,
+        min_bytes_per_second: 1,
     }
 }
 

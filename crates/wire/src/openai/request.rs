@@ -1,5 +1,6 @@
 //! What routing, metering and the refusal rules need from a request, and the fields that are forced.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use lethe_policy::conflict::{self, Conflict};
@@ -112,7 +113,7 @@ pub fn inspect_request(body: &[u8], operation: Operation) -> Result<Request, Ref
         model_span: 0..0,
         options: None,
     };
-    let mut folded_names: Vec<String> = Vec::new();
+    let mut folded_names: Vec<Cow<'_, str>> = Vec::new();
     cursor.object(|key, _, value| {
         let folded = key.folded();
         if folded_names.contains(&folded) {
@@ -300,7 +301,7 @@ fn message(message: &mut Cursor<'_>) -> Result<(), Refusal> {
     if message.kind()? != Kind::Object {
         return Err(Refusal::WrongType("messages", "an array of objects"));
     }
-    message.object(|key, _, value| match (key.folded().as_str(), value.kind()?) {
+    message.object(|key, _, value| match (key.folded().as_ref(), value.kind()?) {
         ("audio", Kind::Object) => Err(Refusal::Conflict(AUDIO_REFERENCE)),
         ("content", Kind::Array) => value.array(part),
         _ => value.skip().map(drop).map_err(Refusal::from),
@@ -311,9 +312,9 @@ fn part(part: &mut Cursor<'_>) -> Result<(), Refusal> {
     if part.kind()? != Kind::Object {
         return part.skip().map(drop).map_err(Refusal::from);
     }
-    part.object(|key, _, value| match (key.folded().as_str(), value.kind()?) {
+    part.object(|key, _, value| match (key.folded().as_ref(), value.kind()?) {
         ("image_url", Kind::String) => inline_url(value),
-        ("image_url" | "file", Kind::Object) => value.object(|key, _, value| match (key.folded().as_str(), value.kind()?) {
+        ("image_url" | "file", Kind::Object) => value.object(|key, _, value| match (key.folded().as_ref(), value.kind()?) {
             ("url", Kind::String) => inline_url(value),
             ("file_id", Kind::String) => Err(Refusal::Conflict(FILE_REFERENCE)),
             _ => value.skip().map(drop).map_err(Refusal::from),

@@ -1,0 +1,81 @@
+//! No descriptors left.
+
+use std::time::{Duration, Instant};
+
+use lethe_testkit::client::Client;
+use lethe_testkit::gauge::within;
+use lethe_testkit::lethe::{Lethe, Setup};
+use lethe_testkit::provider::Provider;
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+
+use crate::{CHAT, RECOVERY, chat, gateway, serves_normally, settled};
+
+/// Lets the running gateway have so many descriptors more than it has.
+fn leave(lethe: &Lethe, more: usize) {
+    let pid = i32::try_from(lethe.pids("gateway")[0]).ok().and_then(Pid::from_raw);
+    let limit = u64::try_from(settled(lethe, usize::MAX).descriptors + more).expect("a number");
+    // The hard limit stays, so that the test can give back what it took.
+    let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
+    prlimit(pid, Resource::Nofile, Rlimit { current: Some(limit), maximum }).expect("a limit");
+}
+
+/// What the gateway takes of one processor during `span`.
+fn load(lethe: &Lethe, span: Duration) -> f64 {
+    let (start, before) = (Instant::now(), gateway(lethe).cpu);
+    std::thread::sleep(span);
+    (gateway(lethe).cpu - before).as_secs_f64() / start.elapsed().as_secs_f64()
+}
+
+#[test]
+fn idle_clients_give_their_descriptors_to_new_ones() {
+    let provider = Provider::start(None);
+    let lethe = Setup::plain(provider.address.port(), &["ok"], "keep_alive_seconds = 600\nhead_seconds = 600").start();
+    serves_normally(&lethe, "ok");
+    leave(&lethe, 20);
+    let crowd: Vec<Client> = (0..200).map(|_| lethe.client()).collect();
+    assert!(within(RECOVERY, || gateway(&lethe).descriptors >= 20));
+    serves_normally(&lethe, "ok");
+    let load = load(&lethe, Duration::from_secs(1));
+    assert!(load < 0.3, "no busy loop: {load:.2} of a processor");
+    drop(crowd);
+    serves_normally(&lethe, "ok");
+}
+
+#[test]
+fn busy_clients_keep_theirs_and_it_recovers() {
+    let provider = Provider::start(None);
+    let lethe = Setup::plain(provider.address.port(), &["ok", "hang"], "").start();
+    serves_normally(&lethe, "ok");
+    let mut answered = 0;
+    for round in 1..=2 {
+        leave(&lethe, 21);
+        let seen = provider.seen().iter().filter(|seen| seen.body["model"] == "hang").count();
+        // Each takes two, a client's and a provider's: room for about ten, and then for half of a request.
+        let mut crowd: Vec<Client> = Vec::new();
+        for _ in 0..40 {
+            let mut client = lethe.client();
+            client.send("POST", CHAT, &[("content-type", "application/json")], chat("hang", "Hello", "").as_bytes());
+            crowd.push(client);
+        }
+        assert!(
+            within(Duration::from_secs(5), || provider.seen().iter().filter(|seen| seen.body["model"] == "hang").count()
+                >= seen + 5),
+            "round {round}: some are served"
+        );
+        let load = load(&lethe, Duration::from_secs(2));
+        assert!(load < 0.3, "round {round}: no busy loop: {load:.2} of a processor");
+        // First come first served, and each gets an answer: the provider's time limit, or that it could not be reached.
+        for client in &mut crowd {
+            let answer = client.answer();
+            answered += 1;
+            let expected = [(504, "provider_timeout"), (502, "provider_connect")];
+            assert!(expected.contains(&(answer.status, answer.code().as_str())), "{}", answer.text());
+        }
+        drop(crowd);
+        let served = || lethe.client().post(CHAT, &chat("ok", "Hello", "")).status == 200;
+        assert!(within(RECOVERY, served), "round {round}: it recovers");
+    }
+    serves_normally(&lethe, "ok");
+    let failed = || lethe.records(1).iter().filter(|record| record["status"] != 200).count();
+    assert!(within(RECOVERY, || failed() == answered), "one record each: {} of {answered}", failed());
+}
