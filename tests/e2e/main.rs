@@ -6,6 +6,7 @@ mod bad_request;
 mod embedded;
 mod lifecycle;
 mod metering;
+mod supervision;
 
 use std::sync::OnceLock;
 

@@ -39,6 +39,11 @@ impl Failure {
         ExitCode::from(self.code)
     }
 
+    /// What it would say.
+    pub(crate) fn text(self) -> String {
+        self.message
+    }
+
     #[cfg(test)]
     pub(crate) fn message(&self) -> &str {
         &self.message

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use lethe_handover::{Outcome, Posture, Role, Wall};
-use lethe_supervisor::{KernelView, PartReport, Report, ReportRequest, of_process};
+use lethe_supervisor::{ExitCount, FailedStarts, KernelView, PanicCount, PartReport, Report, ReportRequest, of_process};
 use serde::Serialize;
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
@@ -79,19 +79,44 @@ struct Summary {
     good: bool,
     supervisor: u32,
     parts: Vec<Shown>,
+    /// Parts that are being started again.
+    missing: Vec<Role>,
+    /// What went wrong since the start, by counts: ends, starts that failed, panics.
+    exits: Vec<ExitCount>,
+    failed_starts: Vec<FailedStarts>,
+    panics: Vec<PanicCount>,
 }
 
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let report = ask(&args).await?;
-    let parts: Vec<Shown> = report.parts.into_iter().map(show).collect();
-    let summary = Summary { good: !parts.is_empty() && parts.iter().all(|part| part.good), supervisor: report.supervisor, parts };
+    let Report { supervisor, parts, missing, exits, failed_starts, panics } = report;
+    let parts: Vec<Shown> = parts.into_iter().map(show).collect();
+    let good = !parts.is_empty() && missing.is_empty() && parts.iter().all(|part| part.good);
+    let summary = Summary { good, supervisor, parts, missing, exits, failed_starts, panics };
     if args.json {
         let text = serde_json::to_string(&summary).map_err(|_| Failure::failed("the posture cannot be written as JSON"))?;
         say::line(&text);
     } else {
         say::table(&table(&summary));
+        counts(&summary);
     }
-    if summary.good { Ok(()) } else { Err(Failure::failed("a wall is missing, or a way out is open")) }
+    if summary.good { Ok(()) } else { Err(Failure::failed("a part or a wall is missing, or a way out is open")) }
+}
+
+/// What went wrong since the start, where anything did.
+fn counts(summary: &Summary) {
+    for role in &summary.missing {
+        say::line(&format!("the {} is being started again", role.name()));
+    }
+    for ExitCount { role, exit, count } in &summary.exits {
+        say::line(&format!("the {} ended by itself {count} times ({exit})", role.name()));
+    }
+    for FailedStarts { role, count } in &summary.failed_starts {
+        say::line(&format!("the {} could not be started again {count} times", role.name()));
+    }
+    for PanicCount { role, build, location, line, count } in &summary.panics {
+        say::line(&format!("the {} panicked {count} times at {location}:{line}, build {build}", role.name()));
+    }
 }
 
 async fn ask(args: &Args) -> Result<Report, Failure> {

@@ -3,10 +3,14 @@
 use std::{
     collections::HashMap,
     os::fd::{AsFd, OwnedFd},
+    time::Duration,
 };
 
 use rustix::net::{AddressFamily, SocketType, sockopt};
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 
 pub use crate::dialer::DialError;
 use crate::{
@@ -16,6 +20,8 @@ use crate::{
 
 /// Commands that may wait for the task behind a [`Client`].
 const QUEUE: usize = 256;
+/// For one question, also across the replacement of a dialer: longer than a dialer itself takes at most.
+const LIMIT: Duration = Duration::from_secs(15);
 
 type Reply = oneshot::Sender<Result<OwnedFd, DialError>>;
 
@@ -25,7 +31,16 @@ enum Command {
     Update(Vec<u8>),
 }
 
+/// A question that waits for its answer.
+struct Waiting {
+    endpoint: u32,
+    reply: Reply,
+}
+
 /// Asks the dialer for connections. Clones share one dialer and may be used from any thread and runtime.
+///
+/// A dialer that ends takes nothing with it: what was asked of it is asked of the next one, because to open a connection twice
+/// and lose one costs nothing.
 #[derive(Clone)]
 pub struct Client {
     commands: mpsc::Sender<Command>,
@@ -46,11 +61,14 @@ impl Client {
     /// A new connection to endpoint number `endpoint` of the signed list: a connected, non-blocking TCP socket.
     ///
     /// # Errors
-    /// [`DialError`].
+    /// [`DialError`]; [`DialError::Gone`] when there was no dialer for 15 s.
     pub async fn dial(&self, endpoint: u32) -> Result<OwnedFd, DialError> {
-        let (reply, answer) = oneshot::channel();
-        self.commands.send(Command::Dial { endpoint, reply }).await.map_err(|_| DialError::Gone)?;
-        answer.await.unwrap_or(Err(DialError::Gone))
+        let asked = async {
+            let (reply, answer) = oneshot::channel();
+            self.commands.send(Command::Dial { endpoint, reply }).await.map_err(|_| DialError::Gone)?;
+            answer.await.unwrap_or(Err(DialError::Gone))
+        };
+        timeout(LIMIT, asked).await.unwrap_or(Err(DialError::Gone))
     }
 
     /// Passes on a list that control signed; dials asked for afterwards see it. The dialer alone judges it.
@@ -58,7 +76,7 @@ impl Client {
         let _ = self.commands.send(Command::Update(signed)).await;
     }
 
-    /// Goes on with a new dialer. Dials that wait for the old one fail with [`DialError::Gone`].
+    /// Goes on with a new dialer, which is asked what the old one has not answered.
     pub async fn replace(&self, socket: OwnedFd) {
         let _ = self.commands.send(Command::Replace(socket)).await;
     }
@@ -68,7 +86,7 @@ impl Client {
 struct Link {
     /// `None` while there is no dialer.
     channel: Option<AsyncChannel>,
-    waiting: HashMap<u32, Reply>,
+    waiting: HashMap<u32, Waiting>,
     next: u32,
     /// The newest list, for a dialer that comes later.
     endpoints: Option<Vec<u8>>,
@@ -97,21 +115,25 @@ impl Link {
 
     async fn dial(&mut self, endpoint: u32, reply: Reply) {
         // Callers that gave up make room.
-        self.waiting.retain(|_, reply| !reply.is_closed());
+        self.waiting.retain(|_, waiting| !waiting.reply.is_closed());
         if self.waiting.len() >= DIALS_AT_ONCE {
             let _ = reply.send(Err(DialError::Busy));
             return;
         }
         let request = self.next;
         self.next = self.next.wrapping_add(1);
-        self.waiting.insert(request, reply);
+        self.waiting.insert(request, Waiting { endpoint, reply });
         self.send(&Ask::Dial { request, endpoint }).await;
     }
 
     async fn replace(&mut self, socket: OwnedFd) {
-        self.lose();
         self.channel = Channel::from_fd(socket).and_then(Channel::into_async).ok();
         self.send_endpoints().await;
+        self.waiting.retain(|_, waiting| !waiting.reply.is_closed());
+        let asks: Vec<_> = self.waiting.iter().map(|(&request, waiting)| (request, waiting.endpoint)).collect();
+        for (request, endpoint) in asks {
+            self.send(&Ask::Dial { request, endpoint }).await;
+        }
     }
 
     async fn send_endpoints(&mut self) {
@@ -133,18 +155,15 @@ impl Link {
     /// Without room for a descriptor one dial fails; the dialer is as good as before.
     fn answer(&mut self, request: u32, outcome: Result<(), DialError>, descriptors: Option<Vec<OwnedFd>>) {
         // An answer to nobody (any more) closes its connection.
-        if let Some(reply) = self.waiting.remove(&request) {
+        if let Some(Waiting { reply, .. }) = self.waiting.remove(&request) {
             let connection = || descriptors.ok_or(DialError::Busy).and_then(connection);
             let _ = reply.send(outcome.and_then(|()| connection()));
         }
     }
 
-    /// The dialer is gone or speaks nonsense: nobody waits for it any longer.
+    /// The dialer is gone or speaks nonsense: it ends with its channel, and the supervisor sends another.
     fn lose(&mut self) {
         self.channel = None;
-        for (_, reply) in self.waiting.drain() {
-            let _ = reply.send(Err(DialError::Gone));
-        }
     }
 }
 
@@ -211,26 +230,35 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_lost_dialer_fails_waiting_dials_and_can_be_replaced() {
+    async fn what_a_lost_dialer_was_asked_is_asked_of_the_next() {
         let (client, dialer) = client();
         client.update(b"list".to_vec()).await;
         assert!(matches!(dialer.recv::<Ask>().await.unwrap().0, Ask::Endpoints(_)));
-        let (dialled, ()) = tokio::join!(client.dial(1), async {
-            dialer.recv::<Ask>().await.unwrap();
-            drop(dialer);
-        });
-        assert_eq!(dialled.err(), Some(DialError::Gone));
-        assert_eq!(client.dial(1).await.err(), Some(DialError::Gone));
-
         let (next, socket) = Channel::pair().unwrap();
         let next = next.into_async().unwrap();
-        client.replace(socket).await;
-        assert!(matches!(next.recv::<Ask>().await.unwrap().0, Ask::Endpoints(list) if list == b"list"), "told the newest list");
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let passed = [stream.as_fd()];
-        let (dialled, ()) = tokio::join!(client.dial(1), answer(&next, &passed));
+        let (dialled, ()) = tokio::join!(client.dial(7), async {
+            dialer.recv::<Ask>().await.unwrap();
+            drop(dialer);
+            client.replace(socket).await;
+            assert!(
+                matches!(next.recv::<Ask>().await.unwrap().0, Ask::Endpoints(list) if list == b"list"),
+                "told the newest list"
+            );
+            let (Ask::Dial { request, endpoint }, _) = next.recv::<Ask>().await.unwrap() else { panic!("not a dial") };
+            assert_eq!(endpoint, 7);
+            next.send(&Answer { request, outcome: Ok(()) }, &passed).await.unwrap();
+        });
         assert!(dialled.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_dialer_questions_have_an_end() {
+        let (client, dialer) = client();
+        drop(dialer);
+        assert_eq!(client.dial(1).await.err(), Some(DialError::Gone));
     }
 
     #[tokio::test]

@@ -26,6 +26,10 @@ use crate::{listener, probes, supervised};
 const NODE_PROTOCOL: &[u8] = b"http/1.1";
 /// For control to acknowledge the last records on a drain.
 const LAST_RECORDS: Duration = Duration::from_secs(5);
+/// For the first snapshot before clients are let in: until it is there they wait in the backlog, and beyond it they are told.
+const FIRST_SNAPSHOT: Duration = Duration::from_secs(10);
+/// The same for probes, which wait less.
+const FIRST_PROBE: Duration = Duration::from_secs(1);
 /// Stack of a worker thread, in bytes: generous for JSON nesting and TLS, small enough to bound.
 const WORKER_STACK: usize = 2 * 1024 * 1024;
 
@@ -81,10 +85,25 @@ async fn serve(start: GatewayStart) -> Result<(), Stage> {
         builder.spawn(move || listener::work(receiver, idle, shared, tls)).map_err(|_| Stage::Role)?;
         workers.push(worker);
     }
-    tokio::task::spawn_local(probes::serve(probe_listener, Arc::clone(&shared)));
+    tokio::task::spawn_local({
+        let shared = Arc::clone(&shared);
+        async move {
+            drop(timeout(FIRST_PROBE, shared.filled()).await);
+            probes::serve(probe_listener, shared).await;
+        }
+    });
     let build = lethe_confine::panic::BUILD;
     tokio::task::spawn_local(Link { shared: Arc::clone(&shared), config: link, nodes, arena, build }.keep());
-    let accepting = tokio::task::spawn_local(listener::accept(clients, trusted_peers, workers, Arc::clone(&room), draining));
+    let accepting = tokio::task::spawn_local({
+        let (shared, room, mut ending) = (Arc::clone(&shared), Arc::clone(&room), draining.clone());
+        async move {
+            tokio::select! {
+                _ = timeout(FIRST_SNAPSHOT, shared.filled()) => {}
+                _ = ending.wait_for(|draining| *draining) => return,
+            }
+            listener::accept(clients, trusted_peers, workers, room, draining).await;
+        }
+    });
 
     channel.send(&FromChild::Ready(Box::new(posture.posture().clone())), &[]).await.map_err(|_| Stage::Role)?;
     progress.serving();

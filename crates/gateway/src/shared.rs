@@ -53,6 +53,8 @@ pub(crate) struct Shared {
     /// True from the moment that a drain begins.
     pub(crate) draining: watch::Receiver<bool>,
     catalogue: RwLock<Option<Arc<Catalogue>>>,
+    /// True once there is a catalogue.
+    filled: watch::Sender<bool>,
     keys: RwLock<HashMap<KeyHash, KeyEntry>>,
     isolated: AtomicBool,
     /// Control's last word on whether it can commit records.
@@ -71,6 +73,7 @@ impl Shared {
             outbox,
             draining,
             catalogue: RwLock::new(None),
+            filled: watch::Sender::new(false),
             keys: RwLock::new(HashMap::new()),
             isolated: AtomicBool::new(false),
             durable: AtomicBool::new(true),
@@ -96,6 +99,13 @@ impl Shared {
     pub(crate) fn replace(&self, catalogue: Catalogue, keys: &[KeyEntry]) {
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys.iter().map(|entry| (entry.hash, *entry)).collect();
         *self.catalogue.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(catalogue));
+        self.filled.send_replace(true);
+    }
+
+    /// Waits until the first snapshot has been taken over.
+    pub(crate) async fn filled(&self) {
+        // The sender is this object's own: there is no error.
+        let _ = self.filled.subscribe().wait_for(|filled| *filled).await;
     }
 
     pub(crate) fn isolate(&self) {

@@ -6,6 +6,7 @@ use std::{
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -29,7 +30,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Starts children. Made first thing in `main`, because it reserves descriptors 3 and 4.
 pub struct Launcher {
-    slots: Slots,
+    slots: Mutex<Slots>,
     step: Duration,
     long_step: Duration,
 }
@@ -48,7 +49,7 @@ impl Launcher {
     /// # Errors
     /// Descriptors 3 and 4 are not free.
     pub fn new() -> Result<Self, SlotError> {
-        Slots::reserve().map(|slots| Self { slots, step: STEP, long_step: LONG_STEP })
+        Slots::reserve().map(|slots| Self { slots: Mutex::new(slots), step: STEP, long_step: LONG_STEP })
     }
 
     /// The same with `limit` for every step of a start.
@@ -63,19 +64,20 @@ impl Launcher {
     /// # Errors
     /// Which step failed and why; the process is gone then.
     pub async fn confined(
-        &mut self,
+        &self,
         executable: &Path,
         role: Role,
         boot: &ToChild,
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<Part, StartError> {
         let limit = if role == Role::Engine { self.long_step } else { self.step };
-        let (mut child, channel, pipe) = self.exec(executable, role).map_err(|failure| failed(role, failure))?;
+        let (child, channel, pipe) = self.exec(executable, role).map_err(|failure| failed(role, failure))?;
+        let mut child = Newborn(Some(child));
         let outcome = confined_start(role, boot, descriptors, channel, pipe, limit).await;
         match outcome {
-            Ok((channel, posture)) => part(role, child, channel, Some(posture)),
+            Ok((channel, posture)) => part(role, child.grown(role)?, channel, Some(posture)),
             Err((failure, panic)) => {
-                let status = end(&mut child).await;
+                let status = child.end().await;
                 Err(StartError { role, failure, status, panic })
             }
         }
@@ -87,7 +89,7 @@ impl Launcher {
     /// # Errors
     /// Control's own reason, or why there was no answer; the process is gone then.
     pub async fn control<B, T>(
-        &mut self,
+        &self,
         executable: &Path,
         boot: &B,
         descriptors: &[BorrowedFd<'_>],
@@ -101,23 +103,25 @@ impl Launcher {
         let (own, other) = Channel::pair().map_err(channel)?;
         let mut command = command(executable, role);
         command.stdin(other).stdout(Stdio::null()).stderr(Stdio::inherit());
-        let mut child = command.spawn().map_err(|error| failed(role, Failure::Spawn(error)))?;
+        let child = command.spawn().map_err(|error| failed(role, Failure::Spawn(error)))?;
+        let mut child = Newborn(Some(child));
         drop(command);
         match control_start(boot, descriptors, own, self.long_step).await {
-            Ok((channel, ready)) => part(role, child, channel, None).map(|part| Control { part, ready }),
+            Ok((channel, ready)) => part(role, child.grown(role)?, channel, None).map(|part| Control { part, ready }),
             Err(failure) => {
-                let status = end(&mut child).await;
+                let status = child.end().await;
                 Err(StartError { role, failure, status, panic: None })
             }
         }
     }
 
-    fn exec(&mut self, executable: &Path, role: Role) -> Result<(Child, Channel, OwnedFd), Failure> {
+    fn exec(&self, executable: &Path, role: Role) -> Result<(Child, Channel, OwnedFd), Failure> {
         let (own, other) = Channel::pair().map_err(Failure::Channel)?;
         let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|errno| Failure::Spawn(errno.into()))?;
         let mut command = command(executable, role);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let child = self.slots.spawn(&mut command, &other, &write).map_err(Failure::Spawn)?;
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let child = slots.spawn(&mut command, &other, &write).map_err(Failure::Spawn)?;
         Ok((child, own, read))
     }
 }
@@ -174,16 +178,36 @@ async fn control_start<B: Serialize, T: DeserializeOwned>(
     }
 }
 
-/// How the process ended, after a moment to do so by itself.
-async fn end(child: &mut Child) -> Option<std::process::ExitStatus> {
-    if let Ok(mut deaths) = crate::part::deaths()
-        && let Ok(status) = timeout(LAST_WORDS, crate::part::death(child, &mut deaths)).await
-    {
-        return status.ok();
+/// A child that does not serve yet. Dropped, it is killed: a start that is given up leaves no process behind.
+struct Newborn(Option<Child>);
+
+impl Newborn {
+    fn grown(&mut self, role: Role) -> Result<Child, StartError> {
+        self.0.take().ok_or_else(|| failed(role, Failure::Protocol))
     }
-    // It is gone either way.
-    let _ = child.kill();
-    child.wait().ok()
+
+    /// How the process ended, after a moment to do so by itself.
+    async fn end(&mut self) -> Option<std::process::ExitStatus> {
+        let child = self.0.as_mut()?;
+        if let Ok(mut deaths) = crate::part::deaths()
+            && let Ok(status) = timeout(LAST_WORDS, crate::part::death(child, &mut deaths)).await
+        {
+            return status.ok();
+        }
+        // It is gone either way.
+        let _ = child.kill();
+        child.wait().ok()
+    }
+}
+
+impl Drop for Newborn {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            // It is gone either way.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
 }
 
 /// Two ends of a `SOCK_SEQPACKET` pair for two children to speak over (gateway and dialer, node and engine).

@@ -3,8 +3,10 @@
 use std::{
     collections::VecDeque,
     io,
+    os::fd::{AsFd, OwnedFd},
     process::{Child, ExitStatus},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use lethe_confine::channel::AsyncChannel;
@@ -13,6 +15,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
+    time::timeout,
 };
 
 /// What a child did.
@@ -25,10 +28,13 @@ pub enum PartEvent {
 }
 
 enum Command {
-    Drain,
     Kill,
     SelfTest(oneshot::Sender<Posture>),
+    Send(Box<ToChild>, Vec<OwnedFd>),
 }
+
+/// For a child to take a message: one that takes none for so long is stopped or stuck, and must not keep its other commands waiting.
+const SEND_LIMIT: Duration = Duration::from_secs(5);
 
 /// A running child: commands go in, events come out at [`Part::events`].
 pub struct Part {
@@ -63,8 +69,13 @@ impl Handle {
 
     /// Asks the child to finish what is open and end.
     pub(crate) fn drain(&self) {
+        self.send(ToChild::Drain, Vec::new());
+    }
+
+    /// Sends the child a message.
+    pub(crate) fn send(&self, message: ToChild, descriptors: Vec<OwnedFd>) {
         // A child that is gone needs no command.
-        let _ = self.commands.send(Command::Drain);
+        let _ = self.commands.send(Command::Send(Box::new(message), descriptors));
     }
 
     /// Ends the child at once.
@@ -115,9 +126,9 @@ impl Part {
     }
 
     /// Ends the child: asks, waits, and kills it after `limit`. For a start that failed half-way.
-    pub async fn stop(mut self, limit: std::time::Duration) {
+    pub async fn stop(mut self, limit: Duration) {
         self.handle.drain();
-        if tokio::time::timeout(limit, self.handle.ended()).await.is_err() {
+        if timeout(limit, self.handle.ended()).await.is_err() {
             self.handle.kill();
             self.handle.ended().await;
         }
@@ -187,7 +198,7 @@ impl Runner {
         };
         // What it said last is still in the socket.
         while open {
-            match tokio::time::timeout(std::time::Duration::ZERO, self.channel.recv::<FromChild>()).await {
+            match timeout(Duration::ZERO, self.channel.recv::<FromChild>()).await {
                 Ok(Ok((message, _descriptors))) => self.hear(message),
                 _ => open = false,
             }
@@ -215,19 +226,24 @@ impl Runner {
 
     async fn obey(&mut self, command: Command) {
         let sent = match command {
-            Command::Drain => self.channel.send(&ToChild::Drain, &[]).await,
             Command::Kill => {
                 self.kill();
-                Ok(())
+                true
             }
             Command::SelfTest(answer) => {
                 self.waiting.push_back(answer);
-                self.channel.send(&ToChild::SelfTest, &[]).await
+                self.send(&ToChild::SelfTest, &[]).await
             }
+            Command::Send(message, descriptors) => self.send(&message, &descriptors).await,
         };
-        if sent.is_err() {
+        if !sent {
             self.waiting.clear();
         }
+    }
+
+    async fn send(&self, message: &ToChild, descriptors: &[OwnedFd]) -> bool {
+        let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+        matches!(timeout(SEND_LIMIT, self.channel.send(message, &descriptors)).await, Ok(Ok(())))
     }
 
     fn kill(&mut self) {

@@ -1,6 +1,6 @@
 //! `DIR/supervisor.sock`: what each part reported of itself, for `lethe posture`. One JSON line in, one JSON line out.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use lethe_handover::{Posture, Role};
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,10 @@ use tokio::{
     time::timeout,
 };
 
-use crate::part::Handle;
+use crate::{
+    ExitCount, FailedStarts, PanicCount,
+    roster::{Entry, Roster},
+};
 
 /// Longest question.
 const QUESTION_BYTES: u64 = 1024;
@@ -33,6 +36,18 @@ pub struct Report {
     pub supervisor: u32,
     /// Every part that runs.
     pub parts: Vec<PartReport>,
+    /// Roles that should run and are being started again.
+    #[serde(default)]
+    pub missing: Vec<Role>,
+    /// How parts ended that were not asked to.
+    #[serde(default)]
+    pub exits: Vec<ExitCount>,
+    /// Starts after such an end that failed.
+    #[serde(default)]
+    pub failed_starts: Vec<FailedStarts>,
+    /// Panics, by place.
+    #[serde(default)]
+    pub panics: Vec<PanicCount>,
 }
 
 /// One part.
@@ -46,41 +61,53 @@ pub struct PartReport {
     pub posture: Option<Posture>,
     /// A probe was asked for, and the part did not answer it.
     pub silent: bool,
+    /// Another has taken its place; it finishes what is open.
+    #[serde(default)]
+    pub retired: bool,
 }
 
 /// Answers questions for ever.
-pub(crate) async fn serve(listener: UnixListener, parts: Vec<Handle>) {
+pub(crate) async fn serve(listener: UnixListener, roster: Arc<Roster>) {
     loop {
         // One at a time: there is one operator, and no question takes long. A failed accept is the asker's affair; the pause
         // keeps a machine without free descriptors from spinning.
         match listener.accept().await {
             Ok((stream, _)) => {
-                let _ = timeout(PATIENCE * 8, answer(stream, &parts)).await;
+                let _ = timeout(PATIENCE * 8, answer(stream, &roster)).await;
             }
             Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
         }
     }
 }
 
-async fn answer(mut stream: UnixStream, parts: &[Handle]) -> Option<()> {
+async fn answer(mut stream: UnixStream, roster: &Roster) -> Option<()> {
     let mut line = String::new();
     let (read, mut write) = stream.split();
     timeout(PATIENCE, BufReader::new(read.take(QUESTION_BYTES)).read_line(&mut line)).await.ok()?.ok()?;
     let request: ReportRequest = serde_json::from_str(&line).ok()?;
     let mut reports = Vec::new();
-    for part in parts.iter().filter(|part| part.status().is_none()) {
+    for part in roster.entries().iter().filter(|part| part.handle.status().is_none()) {
         reports.push(report(part, request).await);
     }
-    let mut text = serde_json::to_vec(&Report { supervisor: std::process::id(), parts: reports }).ok()?;
+    let missing = roster.missing();
+    let report = roster.tally(|tally| Report {
+        supervisor: std::process::id(),
+        parts: reports,
+        missing,
+        exits: tally.exits(),
+        failed_starts: tally.failed_starts(),
+        panics: tally.panics(),
+    });
+    let mut text = serde_json::to_vec(&report).ok()?;
     text.push(b'\n');
     timeout(PATIENCE, write.write_all(&text)).await.ok()?.ok()
 }
 
-async fn report(part: &Handle, request: ReportRequest) -> PartReport {
-    let (role, pid, known) = (part.role, part.pid, part.posture());
+async fn report(Entry { handle, retired }: &Entry, request: ReportRequest) -> PartReport {
+    let (role, pid, known, retired) = (handle.role, handle.pid, handle.posture(), *retired);
     if !request.probe || known.is_none() {
-        return PartReport { role, pid, posture: known, silent: false };
+        return PartReport { role, pid, posture: known, silent: false, retired };
     }
-    let fresh = timeout(PATIENCE, part.self_test()).await.ok().flatten();
-    PartReport { role, pid, silent: fresh.is_none(), posture: fresh.or(known) }
+    let fresh = timeout(PATIENCE, handle.self_test()).await.ok().flatten();
+    PartReport { role, pid, silent: fresh.is_none(), posture: fresh.or(known), retired }
 }

@@ -35,6 +35,8 @@ pub struct Setup {
     pub tls: Option<Arc<ClientConfig>>,
     /// A control group's folder that everything is started in.
     pub control_group: Option<PathBuf>,
+    /// Further arguments of `lethe up`.
+    pub arguments: Vec<String>,
     folder: TempDir,
 }
 
@@ -44,7 +46,15 @@ impl Setup {
     pub fn engine() -> Self {
         let folder = TempDir::with_prefix("lethe-test-").expect("a folder");
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("rights");
-        Self { config: None, as_ordinary_user: false, fault_injection: false, tls: None, control_group: None, folder }
+        Self {
+            config: None,
+            as_ordinary_user: false,
+            fault_injection: false,
+            tls: None,
+            control_group: None,
+            arguments: Vec::new(),
+            folder,
+        }
     }
 
     /// A start with a server at `port` behind these models, in the clear on both legs, with these lines in `[gateway]`.
@@ -125,6 +135,7 @@ impl Setup {
                 .unwrap_or_else(|_| panic!("the model is missing: {} (run `lethe model fetch`)", model.display()));
             arguments.extend(["--api".to_owned(), "127.0.0.1:0".into(), "--model".into(), shown.display().to_string()]);
         }
+        arguments.extend(self.arguments);
         // It dies with the thread that started it: what a test keeps until its process ends is never dropped.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL"]);
@@ -279,6 +290,27 @@ impl Lethe {
         let value = &self.ready["pids"][role];
         let one = |value: &Value| value.as_u64().and_then(|pid| u32::try_from(pid).ok());
         value.as_array().map_or_else(|| one(value).into_iter().collect(), |list| list.iter().filter_map(one).collect())
+    }
+
+    /// Process number of a role as `ready.json` says it now; `None` while it is being started again.
+    #[must_use]
+    pub fn pid_now(&self, role: &str) -> Option<u32> {
+        let ready: Value = serde_json::from_slice(&fs::read(self.state.join("ready.json")).ok()?).ok()?;
+        ready["pids"][role].as_u64().and_then(|pid| u32::try_from(pid).ok())
+    }
+
+    /// Process numbers of every part, as `ready.json` says them now.
+    #[must_use]
+    pub fn pids_now(&self) -> Vec<(String, u32)> {
+        let ready: Value = serde_json::from_slice(&fs::read(self.state.join("ready.json")).expect("ready.json")).expect("JSON");
+        let pids = ready["pids"].as_object().expect("pids").iter();
+        pids.filter_map(|(role, pid)| Some((role.clone(), u32::try_from(pid.as_u64()?).ok()?))).collect()
+    }
+
+    /// The folder of the executables that run.
+    #[must_use]
+    pub fn bin(&self) -> &Path {
+        &self.bin
     }
 
     /// Process numbers of every part.

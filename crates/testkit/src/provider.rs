@@ -34,7 +34,11 @@ pub const MODELS: &[&str] = &[
     "redirect",
     "not-http",
     "close-after",
+    "tick-stream",
 ];
+
+/// Between two words of a stream that ticks.
+const TICK: Duration = Duration::from_millis(50);
 
 /// A request as it arrived.
 #[derive(Clone)]
@@ -50,6 +54,8 @@ struct State {
     cancelled: usize,
     /// What completions say.
     reply: String,
+    /// Streams that tick may end.
+    released: bool,
 }
 
 /// A running provider.
@@ -88,6 +94,17 @@ impl Provider {
     /// What completions say from now on.
     pub fn set_reply(&self, reply: &str) {
         self.state.0.lock().expect("state").reply = reply.to_owned();
+    }
+
+    /// Lets the streams that tick (`tick-stream`) come to their end, from now on.
+    pub fn release(&self) {
+        self.state.0.lock().expect("state").released = true;
+        self.state.1.notify_all();
+    }
+
+    /// Has streams that begin from now on tick until the next release.
+    pub fn hold(&self) {
+        self.state.0.lock().expect("state").released = false;
     }
 
     /// The requests that have arrived.
@@ -281,6 +298,11 @@ fn stream<S: Read + Write>(
             return Ok(false);
         }
         "cut-stream" => return Ok(false),
+        "tick-stream" => {
+            while !released(state) {
+                send_chunk(socket, &chunk(delta(json!({"content": "tick "}), Value::Null), Value::Null))?;
+            }
+        }
         "bad-sse" => return send_chunk(socket, "<html>gateway error</html>\n\n").map(|()| false),
         "bad-sse-json" => {
             return send_chunk(socket, &format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{rest}\n\n")).map(|()| false);
@@ -306,6 +328,12 @@ fn stream<S: Read + Write>(
         send_chunk(socket, "data: [DONE]\n\n")?;
     }
     write_all(socket, "0\r\n\r\n")
+}
+
+/// Whether streams that tick may end, after a moment if they may not.
+fn released(state: &(Mutex<State>, Condvar)) -> bool {
+    let state_now = state.0.lock().expect("state");
+    state.1.wait_timeout_while(state_now, TICK, |state| !state.released).expect("state").0.released
 }
 
 /// Says nothing until the other side closes.

@@ -2,7 +2,6 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use lethe_handover::Role;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -10,6 +9,7 @@ use tokio::{
 };
 
 use super::{
+    board::Board,
     listen::{Addresses, reachable},
     ready::Ready,
     state::State,
@@ -28,30 +28,25 @@ pub(crate) struct Announcement {
     /// A model to show in the example.
     pub(crate) model: Option<String>,
     pub(crate) first_key: Option<String>,
-    pub(crate) pids: Vec<(Role, u32)>,
     pub(crate) unconfined: bool,
     pub(crate) json: bool,
 }
 
 impl Announcement {
     /// Waits, writes `ready.json`, and says it.
-    pub(crate) async fn make(self, state: &State, previous: &Ready) -> Result<(), Failure> {
+    pub(crate) async fn make(self, state: &State, previous: &Ready, board: &Board) -> Result<(), Failure> {
         let key = self.key(state, previous).await?;
         wait(reachable(self.addresses.probes)).await?;
         let api = format!("{}://{}", if self.tls { "https" } else { "http" }, reachable(self.addresses.client));
-        let mut pids: std::collections::BTreeMap<String, u32> =
-            self.pids.iter().map(|(role, pid)| (role.name().to_owned(), *pid)).collect();
-        pids.insert("supervisor".to_owned(), std::process::id());
         let ready = Ready {
             api: Some(api.clone()),
             console: Some(format!("https://{}", self.addresses.console)),
             probes: Some(format!("http://{}", reachable(self.addresses.probes))),
-            pids,
             unconfined: self.unconfined,
             ..Ready::default()
         }
         .with_key(key, state.path());
-        ready.save(state.path())?;
+        let ready = board.post(ready)?;
         if self.json {
             let text = serde_json::to_string(&ready).map_err(|_| Failure::failed("ready.json cannot be made"))?;
             say::line(&text);

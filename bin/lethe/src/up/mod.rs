@@ -1,6 +1,7 @@
 //! `lethe up`: everything on one machine.
 
 mod announce;
+mod board;
 mod bounds;
 mod listen;
 mod memory_limit;
@@ -9,16 +10,17 @@ mod ready;
 mod setup;
 mod state;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use lethe_config::{ClientTls, Config};
-use lethe_handover::{BootOptions, Role};
-use lethe_supervisor::{DrainLimits, End, Launcher, Notice, RoleUsers, Signals, supervise};
+use lethe_handover::Role;
+use lethe_supervisor::{DrainLimits, End, Launcher, Notice, Pauses, RoleUsers, Rules, Signals, supervise};
 use tokio::sync::oneshot;
 
 use crate::{config::notices, failure::Failure, model, say};
+use board::Board;
 use listen::Listeners;
-use parts::Executables;
+use parts::{Executables, Parts, Plan};
 use ready::Ready;
 use state::State;
 
@@ -60,6 +62,9 @@ pub(crate) struct Args {
     /// Print what `DIR/ready.json` holds, as one line
     #[arg(long)]
     json: bool,
+    /// Longest pause before a part that ended by itself is started again, in milliseconds; for tests that end one often
+    #[arg(long, value_name = "MS", hide = true)]
+    restart_pause_ms: Option<u64>,
 }
 
 pub(crate) fn run(args: Args) -> Result<(), Failure> {
@@ -73,7 +78,10 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
     let users = RoleUsers::of_this_machine().map_err(|error| Failure::failed(error.to_string()))?;
     let executables = Executables::find(config.engine.enabled)?;
     let state = State::open(&args.state, users.as_ref().map(|users| users.of(Role::Control)))?;
-    crate::runtime()?.block_on(serve(&args, config, &state, users, &executables, launcher))
+    let board = Arc::new(Board::new(state.path()));
+    let (state, unconfined) = (Arc::new(state), args.unconfined);
+    let plan = Plan { launcher, config, state, executables, engine: None, users, unconfined, board };
+    crate::runtime()?.block_on(serve(&args, plan))
 }
 
 /// The configuration file with the command line over it.
@@ -112,35 +120,28 @@ fn configuration(args: &Args) -> Result<Config, Failure> {
     Ok(config)
 }
 
-async fn serve(
-    args: &Args,
-    mut config: Config,
-    state: &State,
-    users: Option<RoleUsers>,
-    executables: &Executables,
-    mut launcher: Launcher,
-) -> Result<(), Failure> {
+async fn serve(args: &Args, mut plan: Plan) -> Result<(), Failure> {
+    let (state, board) = (Arc::clone(&plan.state), Arc::clone(&plan.board));
     let mut signals = Signals::new().map_err(|error| Failure::failed(format!("signals cannot be listened for: {error}")))?;
     let previous = Ready::load(state.path());
     // Whoever waits for this file must not take the last run's for this one's.
     previous.without_process().save(state.path())?;
     let model = tokio::select! {
-        model = engine_model(args, &config) => model?,
+        model = engine_model(args, &plan.config) => model?,
         () = signals.any() => return Ok(()),
     };
-    let engine = setup::engine(&config, model)?;
-    bounds::fit(&mut config.gateway, engine.as_ref().map(|engine| engine.path.as_path()))?;
-    let listeners = Listeners::bind(&config, state)?;
-    let addresses = listeners.addresses()?;
-    let options = |role| BootOptions { user: users.as_ref().map(|users| users.of(role)), unconfined: args.unconfined };
+    plan.engine = setup::engine(&plan.config, model)?;
+    bounds::fit(&mut plan.config.gateway, plan.engine.as_ref().map(|engine| engine.path.as_path()))?;
+    let listeners = Listeners::bind(&plan.config, &state)?;
     if args.unconfined {
         say::complain("lethe: UNCONFINED: nothing keeps content in memory but the program itself; for development only");
     }
 
     let reports = listeners.reports()?;
-    let plan = parts::Plan { config: &config, state, executables, engine: engine.as_ref(), addresses: &addresses };
+    let rules = rules(args, &plan.config);
+    let parts = Parts::new(plan, listeners)?;
     let started = tokio::select! {
-        started = parts::start(&mut launcher, plan, listeners, &options) => started,
+        started = parts.start_all() => started,
         // Parts end with their channels, which end with this process. None has served anybody yet.
         () = signals.any() => {
             state.remove_sockets();
@@ -148,19 +149,22 @@ async fn serve(
         }
     };
     let started = started.inspect_err(|_| state.remove_sockets())?;
-    state.write_console_ca(&started.authority)?;
+    let known = parts.known().map_err(Failure::failed)?;
+    state.write_console_ca(&known.authority)?;
     let ready = announce::Announcement {
-        addresses,
-        tls: matches!(config.gateway.tls, ClientTls::Own { .. }),
-        model: config.models.first().map(|model| model.id.clone()).or_else(|| engine.map(|engine| engine.id)),
-        first_key: started.first_key,
-        pids: started.parts.iter().map(|part| (part.role(), part.pid())).collect(),
+        addresses: parts.addresses,
+        tls: matches!(parts.config.gateway.tls, ClientTls::Own { .. }),
+        model: parts
+            .config
+            .models
+            .first()
+            .map(|model| model.id.clone())
+            .or_else(|| parts.engine.as_ref().map(|engine| engine.id.clone())),
+        first_key: known.first_key,
         unconfined: args.unconfined,
         json: args.json,
     };
 
-    let limits =
-        DrainLimits { serving: Duration::from_secs(config.gateway.drain_seconds.into()) + DRAIN_MARGIN, other: DRAIN_MARGIN };
     let (give_up, given_up) = oneshot::channel::<()>();
     let asked = async {
         // A sender that is gone without a word means that all is well.
@@ -169,19 +173,29 @@ async fn serve(
         }
     };
     let announcing = async {
-        let announced = ready.make(state, &previous).await;
+        let announced = ready.make(&state, &previous, &board).await;
         if announced.is_err() {
             let _ = give_up.send(());
         }
         announced
     };
-    let running = supervise(started.parts, reports, limits, signals, asked, tell);
+    let running = supervise(Arc::clone(&parts), started, reports, rules, signals, asked);
     let (end, announced) = both(running, announcing).await;
+    board.take_down();
     let kept = Ready::load(state.path()).without_process().save(state.path());
     state.remove_sockets();
     announced.unwrap_or(Ok(()))?;
-    outcome(end)?;
+    outcome(&end)?;
     kept
+}
+
+fn rules(args: &Args, config: &Config) -> Rules {
+    let serving = Duration::from_secs(config.gateway.drain_seconds.into()) + DRAIN_MARGIN;
+    let mut pauses = Pauses::default();
+    if let Some(longest) = args.restart_pause_ms {
+        pauses.longest = Duration::from_millis(longest);
+    }
+    Rules { drain: DrainLimits { serving, other: DRAIN_MARGIN }, pauses }
 }
 
 /// Runs both until the first is done; the second may be cut short then.
@@ -206,10 +220,19 @@ async fn engine_model(args: &Args, config: &Config) -> Result<Option<(PathBuf, S
     Ok(Some((path, model::PINNED_ID.to_owned())))
 }
 
-fn tell(notice: Notice) {
+fn tell(notice: &Notice) {
     match notice {
         Notice::Draining => say::progress("draining; interrupt again to kill"),
+        Notice::Ended { role, exit, times, pause } => say::complain(&format!(
+            "lethe: the {} ended by itself ({exit}; {times} in all); it is started again in {} ms",
+            role.name(),
+            pause.as_millis()
+        )),
         Notice::Late(role) => say::complain(&format!("lethe: the {} did not finish in time and was killed", role.name())),
+        // The reason says who.
+        Notice::NotStarted { role: _, reason, pause } => {
+            say::complain(&format!("lethe: {reason}; it is tried again in {} ms", pause.as_millis()));
+        }
         Notice::Panicked(role, report) => say::complain(&format!(
             "lethe: panic in the {} at {:016x}:{}, build {:016x}",
             role.name(),
@@ -217,15 +240,13 @@ fn tell(notice: Notice) {
             report.line,
             report.build
         )),
+        Notice::Replaced(role) => say::complain(&format!("lethe: the {} serves again", role.name())),
     }
 }
 
-fn outcome(end: End) -> Result<(), Failure> {
+fn outcome(end: &End) -> Result<(), Failure> {
     match end {
         End::Asked => Ok(()),
-        End::Died(role, status) => {
-            Err(Failure::failed(format!("the {} ended by itself ({status}); everything else was stopped", role.name())))
-        }
         End::Swap => Err(Failure::failed(
             "swap was switched on while memory was not locked, and content could have reached the disk: the data plane was ended at \
              once; switch swap off (swapoff -a) or allow locked memory (ulimit -l unlimited), and start again",
@@ -250,6 +271,7 @@ mod tests {
             model: None,
             unconfined,
             json: false,
+            restart_pause_ms: None,
         }
     }
 

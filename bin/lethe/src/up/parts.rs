@@ -1,16 +1,24 @@
-//! Starts every part, in order; if one does not start, those before it are stopped again.
+//! Starts each part, the first time and again.
 
-use std::{fs::File, os::fd::AsFd, path::PathBuf, time::Duration};
+use std::{
+    fs::File,
+    os::fd::{AsFd, OwnedFd},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use lethe_config::Config;
 use lethe_control::start::ControlReady;
 use lethe_handover::{BootOptions, DialerBoot, Identity, Role, ToChild};
-use lethe_supervisor::{Launcher, Part, StartError, beside, packet_pair};
+use lethe_supervisor::{Crew, Errand, Launcher, Notice, Part, RoleUsers, Started, beside, packet_pair};
 
 use super::{
+    board::Board,
     listen::{Addresses, Listeners},
     setup,
     state::State,
+    tell,
 };
 use crate::{failure::Failure, say};
 
@@ -35,85 +43,193 @@ impl Executables {
     }
 }
 
-/// Everything that starts need.
-#[derive(Clone, Copy)]
-pub(crate) struct Plan<'a> {
-    pub(crate) config: &'a Config,
-    pub(crate) state: &'a State,
-    pub(crate) executables: &'a Executables,
-    pub(crate) engine: Option<&'a setup::Engine>,
-    pub(crate) addresses: &'a Addresses,
+/// Everything that starts need, for as long as anything may have to be started again.
+pub(crate) struct Parts {
+    pub(crate) launcher: Launcher,
+    pub(crate) config: Config,
+    pub(crate) state: Arc<State>,
+    pub(crate) executables: Executables,
+    pub(crate) engine: Option<setup::Engine>,
+    pub(crate) addresses: Addresses,
+    pub(crate) users: Option<RoleUsers>,
+    pub(crate) unconfined: bool,
+    pub(crate) board: Arc<Board>,
+    /// Bound once and kept, so that connections wait while a part is started again; `None` from the beginning of the end.
+    listeners: Mutex<Option<Arc<Listeners>>>,
+    /// Both ends of what the node front hands connections to the engine by: neither side's end is the other's, and connections that
+    /// arrive while there is no engine wait in it.
+    acceptor: Option<(OwnedFd, OwnedFd)>,
+    /// What control said last.
+    known: Mutex<Option<ControlReady>>,
 }
 
-/// Every part, started.
-pub(crate) struct Started {
-    pub(crate) parts: Vec<Part>,
-    pub(crate) first_key: Option<String>,
-    pub(crate) authority: Vec<u8>,
+/// What is started, and for whom.
+pub(crate) struct Plan {
+    pub(crate) launcher: Launcher,
+    pub(crate) config: Config,
+    pub(crate) state: Arc<State>,
+    pub(crate) executables: Executables,
+    pub(crate) engine: Option<setup::Engine>,
+    pub(crate) users: Option<RoleUsers>,
+    pub(crate) unconfined: bool,
+    pub(crate) board: Arc<Board>,
 }
 
-/// Starts control, then the engine and its front, then the dialer and the gateway. The listeners are theirs afterwards.
-pub(crate) async fn start(
-    launcher: &mut Launcher,
-    plan: Plan<'_>,
-    listeners: Listeners,
-    options: &dyn Fn(Role) -> BootOptions,
-) -> Result<Started, Failure> {
-    say::progress("starting control");
-    let boot = setup::control(plan.config, plan.state, plan.engine, plan.addresses, options(Role::Control).user)?;
-    let descriptors = [listeners.link.as_fd(), listeners.console.as_fd(), listeners.operator.as_fd()];
-    let control = launcher.control::<_, ControlReady>(&plan.executables.own, &boot, &descriptors).await.map_err(failed)?;
-    let (ready, mut parts) = (control.ready, vec![control.part]);
-    match data_plane(launcher, plan, &listeners, &ready, options, &mut parts).await {
-        Ok(()) => Ok(Started { parts, first_key: ready.first_key, authority: ready.authority }),
-        Err(failure) => {
-            for part in parts.into_iter().rev() {
-                part.stop(STOP).await;
+impl Parts {
+    pub(crate) fn new(plan: Plan, listeners: Listeners) -> Result<Arc<Self>, Failure> {
+        let Plan { launcher, config, state, executables, engine, users, unconfined, board } = plan;
+        let addresses = listeners.addresses()?;
+        let acceptor = engine.is_some().then(pair).transpose().map_err(Failure::failed)?;
+        Ok(Arc::new(Self {
+            launcher,
+            config,
+            state,
+            executables,
+            engine,
+            addresses,
+            users,
+            unconfined,
+            board,
+            listeners: Mutex::new(Some(Arc::new(listeners))),
+            acceptor,
+            known: Mutex::default(),
+        }))
+    }
+
+    /// Starts control, then the engine and its front, then the dialer and the gateway; if one does not start, those before it are
+    /// stopped again.
+    pub(crate) async fn start_all(&self) -> Result<Vec<Part>, Failure> {
+        let mut parts = Vec::new();
+        match self.each(&mut parts).await {
+            Ok(()) => Ok(parts),
+            Err(reason) => {
+                for part in parts.into_iter().rev() {
+                    part.stop(STOP).await;
+                }
+                Err(Failure::failed(reason))
             }
-            Err(failure)
         }
     }
-}
 
-async fn data_plane(
-    launcher: &mut Launcher,
-    plan: Plan<'_>,
-    listeners: &Listeners,
-    ready: &ControlReady,
-    options: &dyn Fn(Role) -> BootOptions,
-    parts: &mut Vec<Part>,
-) -> Result<(), Failure> {
-    let pair = || packet_pair().map_err(|error| Failure::failed(format!("no socket pair can be had: {error}")));
-    let dataplane = &plan.executables.dataplane;
-    if let (Some(engine), Some(executable)) = (plan.engine, &plan.executables.engine) {
-        say::progress("starting the embedded engine");
-        let model = File::open(&engine.path)
-            .map_err(|error| Failure::failed(format!("the model {} cannot be read: {error}", engine.path.display())))?;
-        let (front, back) = pair()?;
-        let boot = ToChild::Engine(Box::new(engine.boot()), options(Role::Engine));
-        parts.push(launcher.confined(executable, Role::Engine, &boot, &[back.as_fd(), model.as_fd()]).await.map_err(failed)?);
-        let boot = ToChild::Node(Box::new(setup::node(identity(ready, Role::Node)?)), options(Role::Node));
-        parts.push(
-            launcher.confined(dataplane, Role::Node, &boot, &[listeners.node.as_fd(), front.as_fd()]).await.map_err(failed)?,
-        );
+    async fn each(&self, parts: &mut Vec<Part>) -> Result<(), String> {
+        say::progress("starting control");
+        parts.push(self.control().await?);
+        if self.engine.is_some() {
+            say::progress("starting the embedded engine");
+            parts.push(self.engine().await?);
+            parts.push(self.node().await?);
+        }
+        say::progress("starting the gateway");
+        parts.extend(self.serving().await?);
+        Ok(())
     }
-    say::progress("starting the gateway");
-    let (gateway, dialer) = pair()?;
-    let boot = DialerBoot { verify_key: ready.verify_key, endpoints: ready.endpoints.clone() };
-    let boot = ToChild::Dialer(Box::new(boot), options(Role::Dialer));
-    parts.push(launcher.confined(dataplane, Role::Dialer, &boot, &[dialer.as_fd()]).await.map_err(failed)?);
-    let boot = setup::gateway(plan.config, identity(ready, Role::Gateway)?);
-    let boot = ToChild::Gateway(Box::new(boot), options(Role::Gateway));
-    let descriptors = [listeners.client.as_fd(), listeners.probes.as_fd(), gateway.as_fd()];
-    parts.push(launcher.confined(dataplane, Role::Gateway, &boot, &descriptors).await.map_err(failed)?);
-    Ok(())
+
+    /// What control said last.
+    pub(crate) fn known(&self) -> Result<ControlReady, String> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(|| "control has not started yet".to_owned())
+    }
+
+    async fn control(&self) -> Result<Part, String> {
+        let listeners = self.listeners()?;
+        let user = self.options(Role::Control).user;
+        let boot = setup::control(&self.config, &self.state, self.engine.as_ref(), &self.addresses, user)
+            .map_err(|failure| failure.text())?;
+        let descriptors = [listeners.link.as_fd(), listeners.console.as_fd(), listeners.operator.as_fd()];
+        let control = self.launcher.control::<_, ControlReady>(&self.executables.own, &boot, &descriptors).await;
+        let control = control.map_err(|error| error.to_string())?;
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        // The first key is told once, in the start that made it.
+        let first_key = known.take().and_then(|known| known.first_key);
+        *known = Some(ControlReady { first_key: first_key.or_else(|| control.ready.first_key.clone()), ..control.ready });
+        Ok(control.part)
+    }
+
+    async fn engine(&self) -> Result<Part, String> {
+        let (Some(engine), Some(executable), Some((_, back))) = (&self.engine, &self.executables.engine, &self.acceptor) else {
+            return Err("there is no engine".to_owned());
+        };
+        let model =
+            File::open(&engine.path).map_err(|error| format!("the model {} cannot be read: {error}", engine.path.display()))?;
+        let boot = ToChild::Engine(Box::new(engine.boot()), self.options(Role::Engine));
+        let started = self.launcher.confined(executable, Role::Engine, &boot, &[back.as_fd(), model.as_fd()]).await;
+        started.map_err(|error| error.to_string())
+    }
+
+    async fn node(&self) -> Result<Part, String> {
+        let Some((front, _)) = &self.acceptor else { return Err("there is no engine".to_owned()) };
+        let (listeners, identity) = (self.listeners()?, self.identity(Role::Node)?);
+        let boot = ToChild::Node(Box::new(setup::node(identity)), self.options(Role::Node));
+        self.dataplane(Role::Node, &boot, &[listeners.node.as_fd(), front.as_fd()]).await
+    }
+
+    /// A gateway with a dialer of its own.
+    async fn serving(&self) -> Result<Vec<Part>, String> {
+        let (dialer, socket) = self.dialer().await?;
+        let (listeners, identity) = (self.listeners()?, self.identity(Role::Gateway)?);
+        let boot = ToChild::Gateway(Box::new(setup::gateway(&self.config, identity)), self.options(Role::Gateway));
+        let descriptors = [listeners.client.as_fd(), listeners.probes.as_fd(), socket.as_fd()];
+        Ok(vec![dialer, self.dataplane(Role::Gateway, &boot, &descriptors).await?])
+    }
+
+    /// A dialer, and the gateway's end of the socket to it.
+    async fn dialer(&self) -> Result<(Part, OwnedFd), String> {
+        let (gateway, dialer) = pair()?;
+        let known = self.known()?;
+        let boot = DialerBoot { verify_key: known.verify_key, endpoints: known.endpoints };
+        let boot = ToChild::Dialer(Box::new(boot), self.options(Role::Dialer));
+        Ok((self.dataplane(Role::Dialer, &boot, &[dialer.as_fd()]).await?, gateway))
+    }
+
+    async fn dataplane(&self, role: Role, boot: &ToChild, descriptors: &[std::os::fd::BorrowedFd<'_>]) -> Result<Part, String> {
+        let started = self.launcher.confined(&self.executables.dataplane, role, boot, descriptors).await;
+        started.map_err(|error| error.to_string())
+    }
+
+    fn options(&self, role: Role) -> BootOptions {
+        BootOptions { user: self.users.as_ref().map(|users| users.of(role)), unconfined: self.unconfined }
+    }
+
+    fn identity(&self, role: Role) -> Result<Identity, String> {
+        let identities = self.known()?.identities;
+        let identity = identities.into_iter().find(|(of, _)| *of == role).map(|(_, identity)| identity);
+        identity.ok_or_else(|| format!("control issued no identity for the {}", role.name()))
+    }
+
+    fn listeners(&self) -> Result<Arc<Listeners>, String> {
+        let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        listeners.clone().ok_or_else(|| "everything is ending".to_owned())
+    }
 }
 
-fn identity(ready: &ControlReady, role: Role) -> Result<Identity, Failure> {
-    let identity = ready.identities.iter().find(|(of, _)| *of == role).map(|(_, identity)| identity.clone());
-    identity.ok_or_else(|| Failure::failed(format!("control issued no identity for the {}", role.name())))
+impl Crew for Parts {
+    async fn start(self: Arc<Self>, role: Role) -> Result<Started, String> {
+        let alone = |part| Started { parts: vec![part], errands: Vec::new() };
+        Ok(match role {
+            Role::Control => alone(self.control().await?),
+            Role::Dialer => {
+                let (dialer, socket) = self.dialer().await?;
+                let errand = Errand { to: Role::Gateway, message: ToChild::ReplaceDialer, descriptors: vec![socket] };
+                Started { parts: vec![dialer], errands: vec![errand] }
+            }
+            Role::Engine => alone(self.engine().await?),
+            Role::Gateway => Started { parts: self.serving().await?, errands: Vec::new() },
+            Role::Node => alone(self.node().await?),
+        })
+    }
+
+    fn running(&self, parts: &[(Role, u32)]) {
+        self.board.running(parts);
+    }
+
+    fn tell(&self, notice: Notice) {
+        if matches!(notice, Notice::Draining) {
+            // Nobody is to wait at a port behind which there is nothing any more.
+            self.listeners.lock().unwrap_or_else(PoisonError::into_inner).take();
+        }
+        tell(&notice);
+    }
 }
 
-fn failed(error: StartError) -> Failure {
-    Failure::failed(error.to_string())
+fn pair() -> Result<(OwnedFd, OwnedFd), String> {
+    packet_pair().map_err(|error| format!("no socket pair can be had: {error}"))
 }
