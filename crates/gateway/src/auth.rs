@@ -6,7 +6,7 @@ use lethe_policy::KeyEntry;
 use lethe_types::KeyHash;
 
 use crate::problem::Problem;
-use crate::shared::Shared;
+use crate::upstream::Upstreams;
 
 /// Longer than any key.
 const KEY_LIMIT: usize = 256;
@@ -14,13 +14,13 @@ const KEY_LIMIT: usize = 256;
 /// Finds the key that `request` shows.
 ///
 /// The look-up compares SHA-256 hashes, of which a caller cannot choose the bytes, so its timing tells nothing about keys.
-pub(crate) fn authenticate(request: &RequestHead, shared: &Shared) -> Result<KeyEntry, Problem> {
+pub(crate) fn authenticate(request: &RequestHead, upstreams: &Upstreams) -> Result<KeyEntry, Problem> {
     let mut values = request.headers().all("authorization");
     let (Some(value), None) = (values.next(), values.next()) else { return Err(Problem::key_missing()) };
     let key = bearer(value).ok_or_else(Problem::key_missing)?;
     let digest = digest::digest(&digest::SHA256, key);
     let hash = digest.as_ref().try_into().map(KeyHash).map_err(|_| Problem::key_invalid())?;
-    shared.key(&hash).ok_or_else(Problem::key_invalid)
+    upstreams.view.key(&upstreams.shared, &hash).ok_or_else(Problem::key_invalid)
 }
 
 /// The token of `Bearer …` (RFC 6750; the scheme in any case, RFC 9110 section 11.1).

@@ -1,5 +1,7 @@
 //! A bound on the content that is in memory at once: beyond it requests answer 503 instead of the kernel ending the process.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,14 +18,26 @@ pub(crate) const fn connection_bytes(tls: bool) -> u64 {
     if tls { TLS_BYTES } else { PLAIN_BYTES }
 }
 
-/// Bytes that may still be taken.
+/// What a worker takes at a time for its requests, so that two workers do not fight over one counter for each of them.
+const AT_A_TIME: u64 = 512 * 1024;
+/// What a worker keeps for the next requests; the rest goes back.
+const KEPT: u64 = 1024 * 1024;
+
+/// Bytes that may still be taken, by all workers.
 pub(crate) struct Budget {
     left: AtomicU64,
 }
 
+/// One worker's hold on the budget.
+pub(crate) struct Purse {
+    budget: Arc<Budget>,
+    /// Taken from the budget, and no request's yet.
+    spare: Cell<u64>,
+}
+
 /// Bytes taken; dropping it gives them back.
 pub(crate) struct Share {
-    budget: Arc<Budget>,
+    purse: Rc<Purse>,
     bytes: u64,
 }
 
@@ -32,16 +46,48 @@ impl Budget {
         Arc::new(Self { left: AtomicU64::new(bytes) })
     }
 
+    fn take(&self, bytes: u64) -> bool {
+        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes)).is_ok()
+    }
+}
+
+impl Purse {
+    pub(crate) fn new(budget: Arc<Budget>) -> Rc<Self> {
+        Rc::new(Self { budget, spare: Cell::new(0) })
+    }
+
     /// Whether `bytes` could be taken now. Nothing is held for whoever asks.
     pub(crate) fn has(&self, bytes: u64) -> bool {
-        self.left.load(Ordering::Relaxed) >= bytes
+        self.budget.left.load(Ordering::Relaxed).saturating_add(self.spare.get()) >= bytes
     }
 
     /// Takes `bytes`, if so many are left.
-    pub(crate) fn take(self: &Arc<Self>, bytes: u64) -> Option<Share> {
-        let taken = |left: u64| left.checked_sub(bytes);
-        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken).ok()?;
-        Some(Share { budget: Arc::clone(self), bytes })
+    pub(crate) fn take(self: &Rc<Self>, bytes: u64) -> Option<Share> {
+        let spare = self.spare.get();
+        let missing = bytes.saturating_sub(spare);
+        let more = match missing {
+            0 => 0,
+            _ if self.budget.take(missing.max(AT_A_TIME)) => missing.max(AT_A_TIME),
+            _ if self.budget.take(missing) => missing,
+            _ => return None,
+        };
+        self.spare.set(spare + more - bytes);
+        Some(Share { purse: Rc::clone(self), bytes })
+    }
+
+    fn give_back(&self, bytes: u64) {
+        let spare = self.spare.get() + bytes;
+        let kept = if spare > KEPT { AT_A_TIME } else { spare };
+        self.spare.set(kept);
+        if spare > kept {
+            self.budget.left.fetch_add(spare - kept, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Purse {
+    fn drop(&mut self) {
+        self.budget.left.fetch_add(self.spare.get(), Ordering::Relaxed);
     }
 }
 
@@ -54,7 +100,7 @@ impl Share {
     /// Takes what is missing to hold `bytes` in all; false if so many are not left.
     pub(crate) fn grow_to(&mut self, bytes: u64) -> bool {
         let Some(more) = bytes.checked_sub(self.bytes) else { return true };
-        let Some(mut share) = self.budget.take(more) else { return false };
+        let Some(mut share) = self.purse.take(more) else { return false };
         // The new share's bytes are this one's from now on.
         self.bytes += std::mem::take(&mut share.bytes);
         true
@@ -71,14 +117,14 @@ impl Share {
         let more = self.bytes.saturating_sub(bytes);
         if more > 0 {
             self.bytes -= more;
-            self.budget.left.fetch_add(more, Ordering::Relaxed);
+            self.purse.give_back(more);
         }
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.budget.left.fetch_add(self.bytes, Ordering::Relaxed);
+        self.purse.give_back(self.bytes);
     }
 }
 
@@ -86,31 +132,44 @@ impl Drop for Share {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed test")]
 
-    use super::{Budget, SMALL_BYTES};
+    use super::{AT_A_TIME, Budget, KEPT, Purse, SMALL_BYTES};
 
     #[test]
     fn what_is_taken_comes_back() {
-        let budget = Budget::new(100);
-        let mut share = budget.take(60).unwrap();
-        assert!(budget.take(41).is_none());
+        let purse = Purse::new(Budget::new(100));
+        let mut share = purse.take(60).unwrap();
+        assert!(purse.take(41).is_none());
         assert!(share.grow_to(100));
         assert!(!share.grow_to(101));
-        assert!(budget.take(1).is_none());
+        assert!(purse.take(1).is_none());
         drop(share);
-        assert!(budget.has(100) && !budget.has(101));
-        assert!(budget.take(100).is_some());
+        assert!(purse.has(100) && !purse.has(101));
+        assert!(purse.take(100).is_some());
     }
 
     #[test]
     fn blocks_count_twice_and_small_ones_not_at_all() {
-        let budget = Budget::new(100_000);
-        let mut share = budget.take(10_000).unwrap();
-        assert!(share.holds_block(10_000, SMALL_BYTES) && budget.has(90_000));
-        assert!(share.holds_block(10_000, 40_000) && budget.has(10_000));
+        let purse = Purse::new(Budget::new(100_000));
+        let mut share = purse.take(10_000).unwrap();
+        assert!(share.holds_block(10_000, SMALL_BYTES) && purse.has(90_000));
+        assert!(share.holds_block(10_000, 40_000) && purse.has(10_000));
         assert!(!share.holds_block(10_000, 50_000));
         share.shrink_to(10_000);
-        assert!(budget.has(90_000) && !budget.has(90_001));
+        assert!(purse.has(90_000) && !purse.has(90_001));
         share.shrink_to(20_000);
         assert_eq!(share.bytes(), 10_000, "shrinking takes nothing");
+    }
+
+    #[test]
+    fn a_purse_keeps_little_and_its_end_gives_all_back() {
+        let budget = Budget::new(10 * KEPT);
+        let (one, other) = (Purse::new(std::sync::Arc::clone(&budget)), Purse::new(budget));
+        let share = one.take(1).unwrap();
+        assert!(other.has(10 * KEPT - AT_A_TIME) && !other.has(10 * KEPT - AT_A_TIME + 1), "a worker takes more than it needs");
+        let large = one.take(8 * KEPT).unwrap();
+        drop((share, large));
+        assert!(other.has(9 * KEPT), "and keeps at most so much");
+        drop(one);
+        assert!(other.has(10 * KEPT));
     }
 }

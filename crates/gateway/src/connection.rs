@@ -1,5 +1,6 @@
 //! One client's connection: TLS, then one request after another.
 
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,20 +43,25 @@ pub(crate) async fn serve(socket: TcpStream, tls: Option<Arc<ServerConfig>>, ups
     let mut connection =
         ServerConn::new(socket, Duration::from_secs(limits.body_idle_seconds.into())).no_slower_than(limits.min_bytes_per_second);
     let keep_alive = Duration::from_secs(limits.keep_alive_seconds.into());
-    let mut draining = upstreams.shared.draining.clone();
+    let draining = upstreams.shared.draining.clone();
+    // Waited for once, not anew for each request.
+    let mut drained = pin!({
+        let mut draining = draining.clone();
+        async move { draining.wait_for(|draining| *draining).await.map(drop) }
+    });
     let mut wait = head_time;
     loop {
         let readable = tokio::select! {
             biased;
             readable = timeout(wait, connection.readable()) => readable.unwrap_or(false),
             () = upstreams.idle.chosen() => false,
-            _ = draining.wait_for(|draining| *draining) => false,
+            _ = &mut drained => false,
         };
         if !readable {
             break;
         }
         // Shed before anything is read, where there is no room to serve it.
-        let share = if beyond { None } else { upstreams.shared.budget.take(bytes) };
+        let share = if beyond { None } else { upstreams.purse.take(bytes) };
         let Some(mut share) = share else {
             connection.close_after_this();
             answer_problem(&mut connection, &Problem::overloaded()).await;
@@ -74,7 +80,8 @@ pub(crate) async fn serve(socket: TcpStream, tls: Option<Arc<ServerConfig>>, ups
                 break;
             }
         };
-        if *draining.borrow() {
+        // It changes once.
+        if draining.has_changed().unwrap_or(true) {
             connection.close_after_this();
         }
         let serving = listener::Serving::begin();
@@ -94,10 +101,10 @@ pub(crate) async fn serve(socket: TcpStream, tls: Option<Arc<ServerConfig>>, ups
 async fn request(connection: &mut ServerConn<Socket>, head: &RequestHead, upstreams: &Rc<Upstreams>, share: &mut Share) -> After {
     let shared = &upstreams.shared;
     let found = endpoint::find(head);
-    let key = match auth::authenticate(head, shared) {
+    let key = match auth::authenticate(head, upstreams) {
         Ok(key) => key,
         // Without a snapshot no key is known: that is not the caller's fault.
-        Err(_) if shared.catalogue().is_err() => return answer_problem(connection, &Problem::not_ready()).await,
+        Err(_) if upstreams.catalogue().is_err() => return answer_problem(connection, &Problem::not_ready()).await,
         Err(problem) => return answer_problem(connection, &problem).await,
     };
     let endpoint = match found {
@@ -109,7 +116,7 @@ async fn request(connection: &mut ServerConn<Socket>, head: &RequestHead, upstre
         return answer_problem(connection, &Problem::not_ready()).await;
     };
     let meter = Meter::start(permit, key.account, endpoint.operation());
-    let catalogue = match shared.catalogue() {
+    let catalogue = match upstreams.catalogue() {
         Ok(catalogue) => catalogue,
         Err(_) => return tell(connection, &Problem::not_ready(), meter).await,
     };

@@ -71,7 +71,7 @@ pub(crate) async fn serve(
     let deadline = Instant::now() + upstream.total;
     let answering = tokio::select! {
         biased;
-        answering = upstreams.ask(&upstream, ask) => answering,
+        answering = upstreams.ask(upstream, ask) => answering,
         () = connection.gone() => Err(Failure::ClientGone),
     };
     let answering = match answering {
@@ -122,7 +122,7 @@ async fn prepare(
     meter: &mut Meter,
 ) -> Result<Ready, Stop> {
     let shared = &upstreams.shared;
-    let catalogue = shared.catalogue().map_err(|_| Problem::not_ready())?;
+    let catalogue = upstreams.catalogue().map_err(|_| Problem::not_ready())?;
     let mut types = head.headers().all("content-type");
     let is_json = types.next().is_some_and(|value| {
         value.split(|byte| *byte == b';').next().is_some_and(|kind| kind.trim_ascii().eq_ignore_ascii_case(JSON.as_bytes()))
@@ -137,7 +137,7 @@ async fn prepare(
     // What has no room is refused before it is read; what has takes it as it arrives, so that announcing holds nothing.
     if let lethe_http1::Framing::Length(length) = head.head.framing
         && length <= limit
-        && !shared.budget.has(length.saturating_mul(2))
+        && !upstreams.purse.has(length.saturating_mul(2))
     {
         return Err(Problem::overloaded().into());
     }

@@ -26,5 +26,6 @@ mod run;
 mod shared;
 mod supervised;
 mod upstream;
+mod view;
 
 pub use run::run;

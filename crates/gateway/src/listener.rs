@@ -16,7 +16,6 @@ use tokio::time::timeout;
 
 use crate::connection;
 use crate::idle::Idle;
-use crate::pool::Pool;
 use crate::shared::Shared;
 use crate::upstream::Upstreams;
 
@@ -200,7 +199,7 @@ pub(crate) fn work(
     builder.enable_io().enable_time().on_thread_park(rest);
     let Ok(runtime) = builder.build() else { return };
     let local = LocalSet::new();
-    let upstreams = Rc::new(Upstreams { shared, pool: Pool::default(), idle });
+    let upstreams = Rc::new(Upstreams::new(shared, idle));
     local.spawn_local(ask_for_deep_wipes());
     local.spawn_local({
         let upstreams = Rc::clone(&upstreams);

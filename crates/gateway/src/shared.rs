@@ -56,6 +56,7 @@ pub(crate) struct Shared {
     /// True once there is a catalogue.
     filled: watch::Sender<bool>,
     keys: RwLock<HashMap<KeyHash, KeyEntry>>,
+    version: AtomicU64,
     isolated: AtomicBool,
     /// Control's last word on whether it can commit records.
     durable: AtomicBool,
@@ -75,6 +76,8 @@ impl Shared {
             catalogue: RwLock::new(None),
             filled: watch::Sender::new(false),
             keys: RwLock::new(HashMap::new()),
+            // A worker's view begins at 0, which is none.
+            version: AtomicU64::new(1),
             isolated: AtomicBool::new(false),
             durable: AtomicBool::new(true),
             born: Instant::now(),
@@ -82,23 +85,42 @@ impl Shared {
         }
     }
 
-    /// The key with this hash, if it is in force.
-    pub(crate) fn key(&self, hash: &KeyHash) -> Option<KeyEntry> {
-        self.keys.read().unwrap_or_else(PoisonError::into_inner).get(hash).copied()
+    /// Rises with every change of the keys or the catalogue.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// The key with this hash, if it is in force, and the version that this is true of.
+    pub(crate) fn key(&self, hash: &KeyHash) -> (u64, Option<KeyEntry>) {
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        (self.version(), keys.get(hash).copied())
     }
 
     pub(crate) fn add_key(&self, entry: KeyEntry) {
-        self.keys.write().unwrap_or_else(PoisonError::into_inner).insert(entry.hash, entry);
+        self.change_keys(|keys| {
+            keys.insert(entry.hash, entry);
+        });
     }
 
     pub(crate) fn revoke_key(&self, id: KeyId) {
-        self.keys.write().unwrap_or_else(PoisonError::into_inner).retain(|_, entry| entry.id != id);
+        self.change_keys(|keys| keys.retain(|_, entry| entry.id != id));
+    }
+
+    fn change_keys(&self, change: impl FnOnce(&mut HashMap<KeyHash, KeyEntry>)) {
+        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        change(&mut keys);
+        // Before the lock is given back, so that who reads under it never takes an old key for one of the new version.
+        self.version.fetch_add(1, Ordering::Release);
     }
 
     /// Takes a new snapshot over, keys and all.
-    pub(crate) fn replace(&self, catalogue: Catalogue, keys: &[KeyEntry]) {
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys.iter().map(|entry| (entry.hash, *entry)).collect();
-        *self.catalogue.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(catalogue));
+    pub(crate) fn replace(&self, catalogue: Catalogue, entries: &[KeyEntry]) {
+        {
+            let mut held = self.catalogue.write().unwrap_or_else(PoisonError::into_inner);
+            *held = Some(Arc::new(catalogue));
+            self.version.fetch_add(1, Ordering::Release);
+        }
+        self.change_keys(|keys| *keys = entries.iter().map(|entry| (entry.hash, *entry)).collect());
         self.filled.send_replace(true);
     }
 
@@ -126,14 +148,20 @@ impl Shared {
         u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX - 1)
     }
 
-    /// The catalogue, if this gateway may serve.
-    pub(crate) fn catalogue(&self) -> Result<Arc<Catalogue>, NotReady> {
-        let catalogue = self.catalogue.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or(NotReady::NoSnapshot)?;
+    /// The catalogue, and the version that it is of.
+    pub(crate) fn catalogue(&self) -> Result<(u64, Arc<Catalogue>), NotReady> {
+        let catalogue = self.catalogue.read().unwrap_or_else(PoisonError::into_inner);
+        Ok((self.version(), catalogue.clone().ok_or(NotReady::NoSnapshot)?))
+    }
+
+    /// Whether control's word is recent enough, and does not say otherwise.
+    pub(crate) fn may_serve(&self) -> Result<(), NotReady> {
         let max_stale = Duration::from_secs(self.limits.max_stale_seconds.into()).as_millis();
         match self.heard.load(Ordering::Relaxed).checked_sub(1) {
             _ if self.isolated.load(Ordering::Relaxed) => Err(NotReady::Isolated),
-            Some(heard) if u128::from(self.age_ms().saturating_sub(heard)) <= max_stale => Ok(catalogue),
-            _ => Err(NotReady::Stale),
+            None => Err(NotReady::NoSnapshot),
+            Some(heard) if u128::from(self.age_ms().saturating_sub(heard)) <= max_stale => Ok(()),
+            Some(_) => Err(NotReady::Stale),
         }
     }
 
@@ -147,6 +175,7 @@ impl Shared {
         if *self.draining.borrow() {
             return Err(NotReady::Draining);
         }
+        self.may_serve()?;
         self.catalogue()?;
         // Requests are still served while there is room for their records; but new ones had better go elsewhere.
         if !self.durable.load(Ordering::Relaxed) {

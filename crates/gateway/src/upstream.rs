@@ -14,11 +14,12 @@ use lethe_wire::edit::Edits;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::budget::Share;
+use crate::budget::{Purse, Share};
 use crate::catalogue::Upstream;
 use crate::idle::Idle;
 use crate::pool::Pool;
-use crate::shared::Shared;
+use crate::shared::{NotReady, Shared};
+use crate::view::{AtHand, View};
 
 /// For a TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -29,6 +30,8 @@ const JOINED: usize = 64 * 1024;
 pub(crate) struct Upstreams {
     pub(crate) shared: Arc<Shared>,
     pub(crate) pool: Pool,
+    pub(crate) view: View,
+    pub(crate) purse: Rc<Purse>,
     /// This worker's idle clients.
     pub(crate) idle: Arc<Idle>,
 }
@@ -58,13 +61,23 @@ pub(crate) struct Ask {
 }
 
 impl Upstreams {
+    pub(crate) fn new(shared: Arc<Shared>, idle: Arc<Idle>) -> Self {
+        let purse = Purse::new(Arc::clone(&shared.budget));
+        Self { shared, pool: Pool::default(), view: View::default(), purse, idle }
+    }
+
+    /// The catalogue, if this gateway may serve.
+    pub(crate) fn catalogue(&self) -> Result<AtHand, NotReady> {
+        self.view.catalogue(&self.shared)
+    }
+
     /// Sends `ask` and waits for the answer's head, all within the upstream's first-byte limit. Dropping the future cancels.
-    pub(crate) async fn ask(self: &Rc<Self>, upstream: &Arc<Upstream>, ask: Ask) -> Result<Answering, Failure> {
+    pub(crate) async fn ask(self: &Rc<Self>, upstream: Arc<Upstream>, ask: Ask) -> Result<Answering, Failure> {
         timeout(upstream.first_byte, self.exchange(upstream, ask)).await.unwrap_or(Err(Failure::TimeoutFirstByte))
     }
 
-    async fn exchange(self: &Rc<Self>, upstream: &Arc<Upstream>, ask: Ask) -> Result<Answering, Failure> {
-        let request = write(upstream, &ask).ok_or(Failure::Malformed)?;
+    async fn exchange(self: &Rc<Self>, upstream: Arc<Upstream>, ask: Ask) -> Result<Answering, Failure> {
+        let request = write(&upstream, &ask).ok_or(Failure::Malformed)?;
         if let Some(mut connection) = self.pool.take(upstream.unique) {
             match exchange(&mut connection, &request, &ask).await {
                 Ok(head) => return Ok(self.answering(head, connection, upstream)),
@@ -73,13 +86,13 @@ impl Upstreams {
                 Err(error) => return Err(failure(error)),
             }
         }
-        let mut connection = ClientConn::new(self.connect(upstream).await?);
+        let mut connection = ClientConn::new(self.connect(&upstream).await?);
         let head = exchange(&mut connection, &request, &ask).await.map_err(failure)?;
         Ok(self.answering(head, connection, upstream))
     }
 
-    fn answering(self: &Rc<Self>, head: ResponseHead, connection: ClientConn<Socket>, upstream: &Arc<Upstream>) -> Answering {
-        Answering { head, connection, upstream: Arc::clone(upstream), upstreams: Rc::clone(self) }
+    fn answering(self: &Rc<Self>, head: ResponseHead, connection: ClientConn<Socket>, upstream: Arc<Upstream>) -> Answering {
+        Answering { head, connection, upstream, upstreams: Rc::clone(self) }
     }
 
     async fn connect(&self, upstream: &Upstream) -> Result<Socket, Failure> {
