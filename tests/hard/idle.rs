@@ -11,7 +11,7 @@ use lethe_testkit::pki::Pki;
 use lethe_testkit::provider::Provider;
 use lethe_testkit::wire::{COMPLETION, Say, Wire, answer};
 
-use crate::{CHAT, RECOVERY, chat, gateway, head, serves_normally};
+use crate::{CHAT, RECOVERY, chat, gateway, head, serves_normally, settled};
 
 /// What an idle connection may hold (docs/operator.md; bin/lethe/src/up/bounds.rs counts with the second).
 const PLAIN_KIB: f64 = 12.0;
@@ -73,7 +73,7 @@ fn ten_thousand_idle_connections_cost_little_and_make_room() {
     serves_normally(&lethe, "m");
     let request = head(&lethe, "GET", "/v1/models/m", "");
     let all = most(&lethe);
-    let before = gateway(&lethe);
+    let before = settled(&lethe, usize::MAX);
 
     // Half of them have been served, half have never said a word.
     let mut crowd = Vec::new();

@@ -142,7 +142,7 @@ impl<S: Readiness> ServerConn<S> {
             // What cannot become a head is refused now, not when its time is over.
             let arrived = self.inbuf.expose();
             let is_none = arrived.first().is_some_and(|byte| !byte.is_ascii_graphic() && *byte != b'\r');
-            if is_none || has_bare_line_feed(&arrived[searched.saturating_sub(1).min(arrived.len())..]) {
+            if is_none || has_bare_line_feed(arrived, searched) {
                 self.current = Current::LOST;
                 return Err(HeadError::Malformed);
             }
