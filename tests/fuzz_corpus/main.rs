@@ -1,6 +1,6 @@
 //! Every file of the fuzz corpora through its property, in every run of the tests: what fuzzing has found once is found again without a
 //! fuzzer, and the seeds are tried on the code as it is.
-#![expect(dead_code, clippy::expect_used, reason = "the fuzzer's library, shared by path: not every test uses all of it")]
+#![expect(clippy::expect_used, reason = "the fuzzer's library, shared by path: not every test uses all of it")]
 
 #[path = "../../fuzz/src/lib.rs"]
 mod properties;

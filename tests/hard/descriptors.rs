@@ -16,11 +16,12 @@ fn leave(lethe: &Lethe, more: usize) {
     let pid = lethe.pids("gateway")[0];
     let limit = settled(lethe, usize::MAX).descriptors + more;
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("status of a running process");
-    let user = status.lines().find_map(|line| line.strip_prefix("Uid:")?.split_whitespace().next()).expect("a user");
+    let id = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()).expect("an id");
     // By the gateway's own user, who may (prlimit(2)); root in a container may not.
     let mut command = Command::new("setpriv");
     command.args([
-        &format!("--reuid={user}"),
+        &format!("--reuid={}", id("Uid:")),
+        &format!("--regid={}", id("Gid:")),
         "--clear-groups",
         "prlimit",
         &format!("--pid={pid}"),

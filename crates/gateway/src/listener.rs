@@ -24,6 +24,8 @@ use crate::upstream::Upstreams;
 const EXHAUSTED: Duration = Duration::from_millis(20);
 /// What accept(2) fails with then: ENOMEM, ENFILE, EMFILE, ENOBUFS.
 const EXHAUSTION: [i32; 4] = [12, 23, 24, 105];
+/// Idle connections that are closed at once then.
+const CLOSED_AT_ONCE: usize = 32;
 /// For an idle connection to close once it was chosen.
 const CLOSING: Duration = Duration::from_millis(500);
 /// Connections beyond the limit that are told so at once; more wait in the backlog.
@@ -97,6 +99,15 @@ fn close_an_idle_one(workers: &[Worker]) -> bool {
     most.is_some_and(|worker| worker.idle.close_one())
 }
 
+/// An eighth of the idle connections, up to [`CLOSED_AT_ONCE`] (nginx's rule): whoever waits to be accepted needs a descriptor, and
+/// another toward a provider.
+fn close_idle_ones(workers: &[Worker]) {
+    let idle: usize = workers.iter().map(|worker| worker.idle.count()).sum();
+    for _ in 0..(idle / 8).clamp(1, CLOSED_AT_ONCE) {
+        close_an_idle_one(workers);
+    }
+}
+
 /// Accepts until the drain begins, in turns for each worker.
 pub(crate) async fn accept(
     listener: TcpListener,
@@ -114,7 +125,7 @@ pub(crate) async fn accept(
                 Ok((socket, _)) => Some((socket, room.seat(&workers).await?)),
                 Err(error) => {
                     if error.raw_os_error().is_some_and(|code| EXHAUSTION.contains(&code)) {
-                        close_an_idle_one(&workers);
+                        close_idle_ones(&workers);
                     }
                     tokio::time::sleep(EXHAUSTED).await;
                     None
