@@ -1,4 +1,14 @@
-//! What the targets share: bytes cut into pieces, and a connection that delivers them so.
+//! One property a module, each for any bytes: `fuzz_targets/` gives it to the fuzzer, `tests/fuzz_corpus` replays the corpora. Here is what
+//! they share: bytes cut into pieces, and a connection that delivers them so.
+
+pub mod chunked;
+pub mod http1_request;
+pub mod http1_response;
+pub mod json_cursor;
+pub mod link_decoder;
+pub mod openai_request;
+pub mod sse_stream;
+pub mod usage_record;
 
 use std::cell::RefCell;
 use std::io;

@@ -1,22 +1,33 @@
 //! No descriptors left.
 
+use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use lethe_testkit::client::Client;
 use lethe_testkit::gauge::within;
 use lethe_testkit::lethe::{Lethe, Setup};
 use lethe_testkit::provider::Provider;
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use crate::{CHAT, RECOVERY, chat, gateway, serves_normally, settled};
 
 /// Lets the running gateway have so many descriptors more than it has.
 fn leave(lethe: &Lethe, more: usize) {
-    let pid = i32::try_from(lethe.pids("gateway")[0]).ok().and_then(Pid::from_raw);
-    let limit = u64::try_from(settled(lethe, usize::MAX).descriptors + more).expect("a number");
-    // The hard limit stays, so that the test can give back what it took.
-    let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
-    prlimit(pid, Resource::Nofile, Rlimit { current: Some(limit), maximum }).expect("a limit");
+    let pid = lethe.pids("gateway")[0];
+    let limit = settled(lethe, usize::MAX).descriptors + more;
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("status of a running process");
+    let id = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()).expect("an id");
+    // By the gateway's own user, who may (prlimit(2)); root in a container may not.
+    let mut command = Command::new("setpriv");
+    command.args([
+        &format!("--reuid={}", id("Uid:")),
+        &format!("--regid={}", id("Gid:")),
+        "--clear-groups",
+        "prlimit",
+        &format!("--pid={pid}"),
+        &format!("--nofile={limit}:"),
+    ]);
+    assert!(command.status().expect("prlimit").success(), "the limit is set");
 }
 
 /// What the gateway takes of one processor during `span`.

@@ -15,7 +15,6 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use lethe_testkit::canary::Canary;
-use lethe_testkit::client::Client;
 use lethe_testkit::gauge::{Gauge, within};
 use lethe_testkit::lethe::Lethe;
 use lethe_testkit::scan::Scanner;
@@ -102,21 +101,4 @@ fn nothing_is_left(lethe: &Lethe, canaries: &[Canary]) {
         found.extend(scanner.files(folder));
     }
     assert_eq!(found, BTreeSet::new(), "canaries are left");
-}
-
-/// Statuses of exactly `count` records: no fewer, and no more a moment later.
-fn recorded(lethe: &Lethe, count: usize) -> Vec<u64> {
-    assert_eq!(lethe.records(count).len(), count, "one record a request");
-    // The link has nothing in flight any more when a later request's record has arrived.
-    let mut client = lethe.client();
-    assert_eq!(client.get("/v1/models").status, 200);
-    let records = lethe.records(count + 1);
-    assert_eq!(records.len(), count + 1, "one record a request");
-    records[..count].iter().map(|record| record["status"].as_u64().expect("a status")).collect()
-}
-
-/// The connection is closed by the server within `limit`.
-fn closes_within(client: &mut Client, limit: Duration) -> bool {
-    let start = Instant::now();
-    client.try_answer().is_none() && start.elapsed() < limit
 }

@@ -9,6 +9,7 @@ mod docs;
 mod graph;
 mod house;
 mod lint;
+mod memcheck;
 mod nightly;
 mod size;
 mod test;
@@ -66,6 +67,9 @@ enum Task {
     },
     /// Format and clippy, the data plane under its stricter rules
     Lint,
+    /// The rooms with unsafe code under Miri (where a nightly toolchain has it) and AddressSanitizer
+    #[command(after_help = "Example: cargo xtask memcheck")]
+    Memcheck,
     /// The long forms: many property cases, fuzzing, cargo-deny, full benchmark; writes bench/results/nightly-DATE.md
     #[command(after_help = "Example: cargo xtask nightly --fuzz-minutes 5")]
     Nightly {
@@ -113,6 +117,7 @@ fn run(task: &Task) -> Result<(), Failed> {
             lint::data_plane(&house)?;
             lint::workspace(&house)
         }
+        Task::Memcheck => memcheck::run(&house),
         Task::Nightly { fuzz_minutes } => nightly::run(&house, *fuzz_minutes),
         Task::Size => size::run(&house),
         Task::Test => test::run(&house),

@@ -6,7 +6,11 @@
 
 use std::alloc::{GlobalAlloc, Layout};
 
-use mimalloc::MiMalloc;
+#[cfg(not(miri))]
+use mimalloc::MiMalloc as Inner;
+// Miri interprets no C: there the system's allocator stands in, and what is looked at is our own code.
+#[cfg(miri)]
+use std::alloc::System as Inner;
 
 /// mimalloc, with every block zeroed when freed, and when moved or shrunk by `realloc`.
 ///
@@ -16,24 +20,24 @@ use mimalloc::MiMalloc;
 /// ```
 pub struct ZeroOnFree;
 
-// SAFETY: each method forwards to `MiMalloc`, which is a correct `GlobalAlloc`, with the caller's own layout; the only
+// SAFETY: each method forwards to `Inner`, which is a correct `GlobalAlloc`, with the caller's own layout; the only
 // additions are writes of zeroes within `layout.size()` bytes of a block that is about to be given back.
 unsafe impl GlobalAlloc for ZeroOnFree {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller upholds `GlobalAlloc::alloc`'s contract, passed on unchanged.
-        unsafe { MiMalloc.alloc(layout) }
+        unsafe { Inner.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as `alloc`.
-        unsafe { MiMalloc.alloc_zeroed(layout) }
+        unsafe { Inner.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
         // SAFETY: `ptr` is a live block of `layout.size()` bytes that the caller gives up; writing to it is still allowed.
         unsafe {
             wipe(ptr, layout.size());
-            MiMalloc.dealloc(ptr, layout);
+            Inner.dealloc(ptr, layout);
         }
     }
 
@@ -46,7 +50,7 @@ unsafe impl GlobalAlloc for ZeroOnFree {
             let Ok(new_layout) = Layout::from_size_align(new_size, layout.align()) else {
                 return std::ptr::null_mut();
             };
-            let new = MiMalloc.alloc(new_layout);
+            let new = Inner.alloc(new_layout);
             if !new.is_null() {
                 std::ptr::copy_nonoverlapping(ptr, new, layout.size().min(new_size));
                 self.dealloc(ptr, layout);
@@ -65,6 +69,7 @@ unsafe fn wipe(ptr: *mut u8, len: usize) {
     // knows, read the memory behind it, so the stores before it stay.
     unsafe {
         std::ptr::write_bytes(ptr, 0, len);
+        #[cfg(not(miri))]
         std::arch::asm!("/* {0} */", in(reg) ptr, options(nostack, preserves_flags));
     }
 }

@@ -57,6 +57,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "reads /proc/self/mem")]
     fn what_a_call_left_on_the_stack_is_gone() {
         let memory = std::fs::File::open("/proc/self/mem").unwrap();
         let at = leave();

@@ -23,6 +23,10 @@ use crate::upstream::Upstreams;
 const EXHAUSTED: Duration = Duration::from_millis(20);
 /// What accept(2) fails with then: ENOMEM, ENFILE, EMFILE, ENOBUFS.
 const EXHAUSTION: [i32; 4] = [12, 23, 24, 105];
+/// For idle connections that were told to close to give their descriptors back.
+const GIVING_BACK: Duration = Duration::from_millis(1);
+/// Idle connections that are closed at once then.
+const CLOSED_AT_ONCE: usize = 32;
 /// For an idle connection to close once it was chosen.
 const CLOSING: Duration = Duration::from_millis(500);
 /// Connections beyond the limit that are told so at once; more wait in the backlog.
@@ -144,6 +148,16 @@ fn close_an_idle_one(workers: &[Worker]) -> bool {
     most.is_some_and(|worker| worker.idle.close_one())
 }
 
+/// An eighth of the idle connections, up to [`CLOSED_AT_ONCE`] (nginx's rule): whoever waits to be accepted needs a descriptor, and
+/// another toward a provider. False if none is idle.
+fn close_idle_ones(workers: &[Worker]) -> bool {
+    let idle: usize = workers.iter().map(|worker| worker.idle.count()).sum();
+    for _ in 0..(idle / 8).min(CLOSED_AT_ONCE) {
+        close_an_idle_one(workers);
+    }
+    close_an_idle_one(workers)
+}
+
 /// Accepts until the drain begins, in turns for each worker.
 pub(crate) async fn accept(
     listener: TcpListener,
@@ -160,10 +174,9 @@ pub(crate) async fn accept(
                 Ok((_, peer)) if !is_trusted(&trusted_peers, peer.ip()) => None,
                 Ok((socket, _)) => Some((socket, room.seat(&workers).await?)),
                 Err(error) => {
-                    if error.raw_os_error().is_some_and(|code| EXHAUSTION.contains(&code)) {
-                        close_an_idle_one(&workers);
-                    }
-                    tokio::time::sleep(EXHAUSTED).await;
+                    let exhausted = error.raw_os_error().is_some_and(|code| EXHAUSTION.contains(&code));
+                    let closing = exhausted && close_idle_ones(&workers);
+                    tokio::time::sleep(if closing { GIVING_BACK } else { EXHAUSTED }).await;
                     None
                 }
             }

@@ -56,7 +56,11 @@ pub(crate) async fn stream(
             },
             // The last line has passed: what becomes of the connection after it does not matter.
             Err(_) if chat.done => None,
-            Err(failure) => Some(failure),
+            // What had arrived before the fault is passed all the same.
+            Err(failure) => match chat.pass(&mut pending, &mut out) {
+                Ok(()) if chat.done => None,
+                _ => Some(failure),
+            },
         };
         meter.units = Some(units(&chat, prompt));
         if !out.is_empty() {

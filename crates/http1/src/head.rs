@@ -153,8 +153,13 @@ pub(crate) fn end_of_head(bytes: &[u8], searched: usize) -> Result<Option<usize>
 }
 
 /// Line feeds alone end lines for some parsers and not for others: refuse them (RFC 9112 section 2.2 allows it).
-pub(crate) fn has_bare_line_feed(bytes: &[u8]) -> bool {
-    memchr::memchr_iter(b'\n', bytes).any(|at| at == 0 || bytes[at - 1] != b'\r')
+/// The first `searched` bytes are known to have none.
+pub(crate) fn has_bare_line_feed(bytes: &[u8], searched: usize) -> bool {
+    let searched = searched.min(bytes.len());
+    memchr::memchr_iter(b'\n', &bytes[searched..]).any(|at| {
+        let before = (searched + at).checked_sub(1);
+        before.is_none_or(|before| bytes[before] != b'\r')
+    })
 }
 
 fn span(of: &[u8], within: &[u8]) -> Range<usize> {
@@ -186,7 +191,7 @@ pub fn parse_request(bytes: &[u8]) -> Result<RequestHead, HeadError> {
         Ok(_) => return Err(HeadError::Malformed),
         Err(error) => return Err(refused(error)),
     }
-    if has_bare_line_feed(bytes) {
+    if has_bare_line_feed(bytes, 0) {
         return Err(HeadError::Malformed);
     }
     let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version) else {

@@ -9,13 +9,15 @@ mod chunked;
 mod client;
 mod head;
 mod pace;
+mod response;
 mod server;
 
 pub use chunked::{ChunkedDecoder, Malformed};
 pub use client::{ClientConn, ClientError};
 pub use head::{Framing, Head, HeadError, Headers, RequestHead, ResponseHead, parse_request, parse_response};
 pub use pace::within;
-pub use server::{BodyError, Response, ServerConn};
+pub use response::Response;
+pub use server::{BodyError, ServerConn};
 
 /// Upper bound of a message's head, in bytes.
 pub const HEAD_LIMIT: usize = 32 * 1024;

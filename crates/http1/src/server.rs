@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 use crate::chunked::ChunkedDecoder;
 use crate::head::{Framing, HeadError, RequestHead, end_of_head, has_bare_line_feed, parse_request};
 use crate::pace::{Pace, Rate, within};
+use crate::response::{Response, hexadecimal};
 
 /// Read at a time for heads and for what a client sends ahead of its turn.
 const READ_BYTES: usize = 4 * 1024;
@@ -44,19 +45,6 @@ pub enum BodyError {
     Timeout,
     /// Longer than the limit.
     TooLarge,
-}
-
-/// What a response says beside its body. `Cache-Control: no-store` is always added.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Response<'a> {
-    /// Status code.
-    pub status: u16,
-    /// Media type; empty for none.
-    pub content_type: &'a str,
-    /// `Retry-After`, in seconds.
-    pub retry_after: Option<u32>,
-    /// `Allow`, for 405.
-    pub allow: Option<&'a str>,
 }
 
 #[derive(Clone, Copy)]
@@ -143,7 +131,7 @@ impl<S: Readiness> ServerConn<S> {
             // What cannot become a head is refused now, not when its time is over.
             let arrived = self.inbuf.expose();
             let is_none = arrived.first().is_some_and(|byte| !byte.is_ascii_graphic() && *byte != b'\r');
-            if is_none || has_bare_line_feed(&arrived[searched.saturating_sub(1).min(arrived.len())..]) {
+            if is_none || has_bare_line_feed(arrived, searched) {
                 self.current = Current::LOST;
                 return Err(HeadError::Malformed);
             }
@@ -421,31 +409,7 @@ impl<S: Readiness> ServerConn<S> {
     }
 
     fn stage_head(&mut self, response: Response<'_>, framing: impl FnOnce(&mut ContentBuf)) {
-        let out = &mut self.out;
-        out.extend(b"HTTP/1.1 ");
-        out.extend(response.status.to_string().as_bytes());
-        out.extend(b" ");
-        out.extend(reason(response.status).as_bytes());
-        out.extend(b"\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\n");
-        for (name, value) in [("content-type", response.content_type), ("allow", response.allow.unwrap_or_default())] {
-            if !value.is_empty() {
-                for part in [name, ": ", value, "\r\n"] {
-                    out.extend(part.as_bytes());
-                }
-            }
-        }
-        if let Some(seconds) = response.retry_after {
-            out.extend(b"retry-after: ");
-            out.extend(seconds.to_string().as_bytes());
-            out.extend(b"\r\n");
-        }
-        if !self.current.keep_alive {
-            out.extend(b"connection: close\r\n");
-        } else if self.current.is_http10 {
-            out.extend(b"connection: keep-alive\r\n");
-        }
-        framing(out);
-        out.extend(b"\r\n");
+        response.write_head(&mut self.out, self.current.keep_alive, self.current.is_http10, framing);
     }
 
     async fn send(&mut self) -> io::Result<()> {
@@ -483,44 +447,4 @@ fn make_room(body: &mut ContentBuf, wanted: usize, room: &mut dyn FnMut(usize) -
     }
     body.reserve_exactly(wanted);
     Ok(())
-}
-
-/// Hexadecimal digits of `number` and where they start in the array.
-fn hexadecimal(mut number: usize) -> ([u8; 16], usize) {
-    let mut digits = [0; 16];
-    let mut from = digits.len();
-    loop {
-        from -= 1;
-        digits[from] = b"0123456789abcdef"[number & 15];
-        number >>= 4;
-        if number == 0 || from == 0 {
-            return (digits, from);
-        }
-    }
-}
-
-const fn reason(status: u16) -> &'static str {
-    match status {
-        200 => "OK",
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        408 => "Request Timeout",
-        413 => "Content Too Large",
-        414 => "URI Too Long",
-        415 => "Unsupported Media Type",
-        417 => "Expectation Failed",
-        422 => "Unprocessable Content",
-        429 => "Too Many Requests",
-        431 => "Request Header Fields Too Large",
-        500 => "Internal Server Error",
-        501 => "Not Implemented",
-        502 => "Bad Gateway",
-        503 => "Service Unavailable",
-        504 => "Gateway Timeout",
-        505 => "HTTP Version Not Supported",
-        _ => "",
-    }
 }
