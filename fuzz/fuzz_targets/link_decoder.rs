@@ -1,37 +1,3 @@
-//! Frames of both directions: the same frames and the same end at any split; what went up encodes to the bytes it came from.
 #![no_main]
 
-use lethe_fuzz::Cuts;
-use lethe_link::frame::Frame;
-use lethe_link::{Decoder, Down, FrameError, Up};
-use libfuzzer_sys::fuzz_target;
-
-/// Every frame encoded again, one after another, and how it ended.
-fn read<'a, F: Frame>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<u8>, Result<bool, FrameError>) {
-    let (mut decoder, mut frames) = (Decoder::<F>::new(), Vec::new());
-    for piece in pieces {
-        decoder.push(piece);
-        loop {
-            match decoder.next_frame() {
-                Ok(Some(frame)) => frame.encode(&mut frames).expect("what was read can be written"),
-                Ok(None) => break,
-                Err(error) => {
-                    assert_eq!(decoder.next_frame().err(), Some(error), "an error is final");
-                    return (frames, Err(error));
-                }
-            }
-        }
-    }
-    (frames, Ok(decoder.is_between_frames()))
-}
-
-fuzz_target!(|input: &[u8]| {
-    let Some((cuts, text)) = Cuts::split_off(input) else { return };
-    let up = read::<Up>(std::iter::once(text));
-    assert_eq!(up, read::<Up>(cuts.pieces(text)));
-    assert!(text.starts_with(&up.0), "one way to write what goes up");
-    let down = read::<Down>(std::iter::once(text));
-    assert_eq!(down, read::<Down>(cuts.pieces(text)));
-    let again = read::<Down>(std::iter::once(down.0.as_slice()));
-    assert_eq!(again, (down.0, Ok(true)), "what was written reads the same");
-});
+libfuzzer_sys::fuzz_target!(|input: &[u8]| lethe_fuzz::targets::link_decoder::run(input));

@@ -1,13 +1,3 @@
-//! Any 64 bytes are refused or are a record that encodes to exactly these bytes: a record has no slack to hide anything in.
 #![no_main]
 
-use lethe_usage::{RECORD_BYTES, decode};
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|bytes: &[u8]| {
-    match decode(bytes) {
-        None => assert_ne!(bytes.len(), RECORD_BYTES),
-        Some(Err(_)) => assert_eq!(bytes.len(), RECORD_BYTES),
-        Some(Ok(record)) => assert_eq!(record.encode(), bytes),
-    }
-});
+libfuzzer_sys::fuzz_target!(|input: &[u8]| lethe_fuzz::targets::usage_record::run(input));

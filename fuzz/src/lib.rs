@@ -9,6 +9,8 @@ use lethe_tls::Readiness;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::runtime::{Builder, Runtime};
 
+pub mod targets;
+
 /// Two sizes in turn, 1 to 256 each: enough to cut any token at any place.
 #[derive(Clone, Copy)]
 pub struct Cuts([u8; 2]);
