@@ -8,6 +8,7 @@ use crate::house::{Failed, House, output, run as run_command};
 use crate::{bench, tools};
 
 const PROPERTY_CASES: &str = "10000";
+const DELIVERY_SEEDS: &str = "10000";
 
 pub(crate) fn run(house: &House, fuzz_minutes: u32) -> Result<(), Failed> {
     let date = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
@@ -23,6 +24,7 @@ pub(crate) fn run(house: &House, fuzz_minutes: u32) -> Result<(), Failed> {
     };
     part("dependencies (cargo-deny)", &|| deny(house));
     part("property tests, 10,000 cases each", &|| properties(house));
+    part("delivery, 10,000 seeds", &|| delivery(house));
     for target in fuzz_targets(house)? {
         part(&format!("fuzzing `{target}`, {fuzz_minutes} min"), &|| fuzz(house, &target, fuzz_minutes));
     }
@@ -54,6 +56,13 @@ fn properties(house: &House) -> Result<(), Failed> {
     }
     // A case count of its own makes these tests slow on purpose.
     run_command(nextest.args(["--profile", "nightly"]).env("PROPTEST_CASES", PROPERTY_CASES))
+}
+
+/// The simulation of records on their way to the ledger, with more seeds than a test run has time for.
+fn delivery(house: &House) -> Result<(), Failed> {
+    let mut nextest = std::process::Command::new(tools::nextest()?);
+    nextest.current_dir(&house.root).args(["nextest", "run", "--release", "--locked", "--profile", "nightly"]);
+    run_command(nextest.args(["-p", "lethe-control", "--test", "delivery"]).env("LETHE_SEEDS", DELIVERY_SEEDS))
 }
 
 fn fuzz_targets(house: &House) -> Result<Vec<String>, Failed> {

@@ -2,7 +2,7 @@
 
 use hyper::Method;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{call::call, failure::Failure, place::Place, say};
 
@@ -27,15 +27,19 @@ pub(crate) struct Args {
 struct Page {
     records: Vec<Value>,
     next: u64,
+    /// Requests of vanished gateways, of which no record will ever tell.
+    unaccounted_requests: u64,
 }
 
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let mut after = 0;
     let mut table = table();
+    let mut unaccounted;
     loop {
         let answer = call(&args.place, Method::GET, &format!("/v1/records?after={after}&limit={PAGE}"), None).await?;
         let page: Page =
             serde_json::from_value(answer).map_err(|_| Failure::failed("the records are of another version of Lethe"))?;
+        unaccounted = page.unaccounted_requests;
         if page.records.is_empty() {
             break;
         }
@@ -54,6 +58,13 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     if !args.json {
         if table.is_empty() { say::line("nothing is held") } else { say::table(&table) }
     }
+    match unaccounted {
+        0 => {}
+        count if args.json => say::line(&json!({ "unaccounted_requests": count }).to_string()),
+        count => say::line(&format!(
+            "{count} requests are unaccounted: gateways that vanished had begun them, and no record tells of them. They are billed to nobody."
+        )),
+    }
     Ok(())
 }
 
@@ -69,7 +80,18 @@ fn without_number(record: &Value) -> Value {
 fn table() -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
     table.load_preset(comfy_table::presets::NOTHING);
-    table.set_header(["TIME (UTC)", "OPERATION", "ROUTE", "INPUT", "OUTPUT", "ACCOUNT", "STATUS", "TOTAL ms", "FIRST BYTE ms"]);
+    table.set_header([
+        "TIME (UTC)",
+        "OPERATION",
+        "ROUTE",
+        "INPUT",
+        "OUTPUT",
+        "ACCOUNT",
+        "STATUS",
+        "TOTAL ms",
+        "FIRST BYTE ms",
+        "KIND",
+    ]);
     table
 }
 
@@ -94,6 +116,7 @@ fn row(record: &Value) -> Vec<String> {
         text("status"),
         text("total_ms"),
         text("first_byte_ms"),
+        text("kind"),
     ]
 }
 
@@ -112,10 +135,20 @@ mod tests {
     fn a_row_shows_the_facts_of_the_policy() {
         let record = json!({
             "id": 1, "at_ms": 1_790_812_800_123_u64, "operation": "chat", "route": 4, "provider": "openai", "model": "gpt-5-mini",
-            "input_units": 12, "output_units": 34, "account": "acct_0102030405060708", "status": 200, "total_ms": 56, "first_byte_ms": 7,
+            "input_units": 12, "output_units": 34, "account": "acct_0102030405060708", "status": 200, "total_ms": 56, "first_byte_ms": 7, "kind": "settle",
         });
-        let expected =
-            ["2026-10-01T00:00:00.123Z", "chat", "openai/gpt-5-mini", "12", "34", "acct_0102030405060708", "200", "56", "7"];
+        let expected = [
+            "2026-10-01T00:00:00.123Z",
+            "chat",
+            "openai/gpt-5-mini",
+            "12",
+            "34",
+            "acct_0102030405060708",
+            "200",
+            "56",
+            "7",
+            "settle",
+        ];
         assert_eq!(row(&record), expected);
         assert_eq!(row(&json!({ "route": 0, "provider": null }))[2], "0");
         assert_eq!(time(i64::MAX), "-");

@@ -39,7 +39,9 @@ pub use address::{BaseUrl, Scheme};
 pub use error::{ConfigError, Notice, Problem};
 pub use lethe_types::Network;
 pub use price::{Amount, Price};
-pub use settings::{ClientTls, Config, Control, Dialect, Engine, Gateway, Model, Provider, ProviderTerms, Route, Store};
+pub use settings::{
+    ClientTls, Config, Control, Dialect, Engine, Gateway, Metering, Model, Provider, ProviderTerms, Route, Store,
+};
 
 /// Looks up an environment variable; [`process_environment`] outside tests.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use toml::Spanned;
 
 use crate::{
-    ClientTls, Control, Engine, Gateway, Network, Store,
+    ClientTls, Control, Engine, Gateway, Metering, Network, Store,
     check::Check,
     file::{FileControl, FileEngine, FileGateway, FileTls},
     pem,
@@ -67,14 +67,33 @@ pub(crate) fn gateway(file: FileGateway, check: &mut Check<'_>) -> Gateway {
             check,
         ),
         drain_seconds: number(file.drain_seconds.as_ref(), defaults.drain_seconds, 0..=3600, "drain_seconds", check),
+        max_pending_records: number(
+            file.max_pending_records.as_ref(),
+            defaults.max_pending_records,
+            100..=10_000_000,
+            "max_pending_records",
+            check,
+        ),
+        metering: metering(file.metering.as_ref(), check).unwrap_or(defaults.metering),
         max_stale_seconds: number(
             file.max_stale_seconds.as_ref(),
             defaults.max_stale_seconds,
-            1..=3600,
+            // Control is heard of once a second.
+            2..=3600,
             "max_stale_seconds",
             check,
         ),
     }
+}
+
+fn metering(written: Option<&Spanned<String>>, check: &mut Check<'_>) -> Option<Metering> {
+    let written = written?;
+    let metering = match written.get_ref().as_str() {
+        "buffered" => Ok(Metering::Buffered),
+        "strict" => Ok(Metering::Strict),
+        _ => Err("there are two ways: write metering = \"buffered\" or metering = \"strict\"".to_owned()),
+    };
+    check.take(written.span(), metering)
 }
 
 fn client_tls(file: &FileGateway, check: &mut Check<'_>) -> ClientTls {

@@ -51,6 +51,10 @@ pub struct Gateway {
     pub min_bytes_per_second: u32,
     /// Seconds that open requests get on a drain.
     pub drain_seconds: u32,
+    /// Usage records kept in memory while control is away; beyond it requests answer 503.
+    pub max_pending_records: u32,
+    /// When a request's use is committed.
+    pub metering: Metering,
     /// Seconds without control after which the gateway stops serving.
     pub max_stale_seconds: u32,
 }
@@ -70,9 +74,21 @@ impl Default for Gateway {
             keep_alive_seconds: 75,
             min_bytes_per_second: 500,
             drain_seconds: 30,
+            // 64 bytes each: 6.4 MB.
+            max_pending_records: 100_000,
+            metering: Metering::Buffered,
             max_stale_seconds: 60,
         }
     }
+}
+
+/// When a request's use is committed to the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metering {
+    /// After its end, while the next ones are served already.
+    Buffered,
+    /// A reserve before its first byte goes upstream, a settle after its end.
+    Strict,
 }
 
 /// How the client port is protected.

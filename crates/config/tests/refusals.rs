@@ -144,7 +144,10 @@ fn addresses_and_bounds() {
     refused_at("[gateway]\nprobes = \"127.0.0.1:8080\"\n", "2:10", &["same address"]);
     accepted("[gateway]\nlisten = \"127.0.0.1:0\"\nprobes = \"127.0.0.1:0\"\n");
     refused_at("[gateway]\nworkers = 0\n", "2:11", &["from 1 to 256"]);
-    refused_at("[gateway]\nmax_stale_seconds = 0\n", "2:21", &["from 1 to 3600"]);
+    refused_at("[gateway]\nmax_stale_seconds = 0\n", "2:21", &["from 2 to 3600"]);
+    refused_at("[gateway]\nmax_pending_records = 99\n", "2:23", &["from 100 to 10000000"]);
+    refused_at("[gateway]\nmetering = \"lax\"\n", "2:12", &["metering = \"strict\""]);
+    assert_eq!(accepted("[gateway]\nmetering = \"strict\"\n").gateway.metering, lethe_config::Metering::Strict);
     refused_at("[control]\nconsole = \"0.0.0.0:8443\"\n", "2:11", &["loopback only", "127.0.0.1:8443"]);
     refused_at("[engine]\nenabled = false\n", "2:11", &["nothing is left"]);
     refused_at("[engine]\nmodel = \"absent.gguf\"\n", "2:9", &["absent.gguf", "GGUF"]);

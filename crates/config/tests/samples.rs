@@ -42,6 +42,8 @@ fn the_full_sample_shows_the_defaults() {
     assert_eq!(full.gateway.max_body_mib, empty.gateway.max_body_mib);
     assert_eq!(full.gateway.max_connections, empty.gateway.max_connections);
     assert_eq!(full.gateway.drain_seconds, empty.gateway.drain_seconds);
+    assert_eq!(full.gateway.max_pending_records, empty.gateway.max_pending_records);
+    assert_eq!(full.gateway.metering, empty.gateway.metering);
     assert_eq!(full.gateway.max_stale_seconds, empty.gateway.max_stale_seconds);
     assert_eq!(full.control.console, empty.control.console);
     assert_eq!(full.control.store, empty.control.store);

@@ -1,17 +1,19 @@
 //! One request that goes to a provider or node: body, rules, route, answer, record.
 
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lethe_http1::{RequestHead, Response, ServerConn};
 use lethe_tls::Socket;
 use lethe_types::{Clock, Failure, Operation, SystemClock};
 use lethe_wire::openai::{Answer, ChatStream, Request, inspect_answer, inspect_request};
+use tokio::time::timeout;
 
 use crate::budget::Share;
 use crate::meter::{CLIENT_GONE, Meter, Units, estimate};
 use crate::problem::Problem;
 use crate::relay::{self, Ended};
+use crate::shared::Shared;
 use crate::upstream::{Answering, Ask, Unread, Upstreams};
 
 const JSON: &str = "application/json";
@@ -19,6 +21,8 @@ const JSON: &str = "application/json";
 const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
 /// A provider's error may be this long.
 const ERROR_LIMIT: usize = 1024 * 1024;
+/// For control to commit a reserve.
+const COMMIT: Duration = Duration::from_secs(2);
 /// `Retry-After` beyond a day is not passed on.
 const RETRY_LIMIT: u32 = 86_400;
 
@@ -68,6 +72,11 @@ pub(crate) async fn serve(
         Err(Stop::Problem(problem)) => return tell(connection, &problem, meter).await,
     };
     let prompt = estimate(request.prompt_bytes);
+    match reserve(connection, &upstreams.shared, prompt, &mut meter).await {
+        Ok(()) => {}
+        Err(Stop::Gone) => return fail(connection, Failure::ClientGone, meter).await,
+        Err(Stop::Problem(problem)) => return tell(connection, &problem, meter).await,
+    }
     let deadline = Instant::now() + upstream.total;
     let answering = tokio::select! {
         biased;
@@ -109,6 +118,19 @@ pub(crate) async fn serve(
         (429, ..) => fail(connection, Failure::RateLimited, meter).await,
         (500.., ..) => fail(connection, Failure::Upstream5xx, meter).await,
         _ => fail(connection, Failure::Malformed, meter).await,
+    }
+}
+
+/// Where metering is strict: waits until control has committed that this request is about to go upstream. Without that it does not.
+async fn reserve(connection: &mut ServerConn<Socket>, shared: &Shared, prompt: u32, meter: &mut Meter) -> Result<(), Stop> {
+    if shared.limits.strict_metering && !shared.is_durable() {
+        return Err(Problem::not_ready().into());
+    }
+    let Some(sequence) = meter.reserve(prompt) else { return Ok(()) };
+    tokio::select! {
+        biased;
+        committed = timeout(COMMIT, shared.outbox.committed(sequence)) => committed.map_err(|_| Problem::not_ready().into()),
+        () = connection.gone() => Err(Stop::Gone),
     }
 }
 

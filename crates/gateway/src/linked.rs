@@ -18,7 +18,8 @@ use crate::shared::Shared;
 
 /// Name in control's certificate.
 const CONTROL_NAME: &str = "control.lethe.internal";
-const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Short: one that was begun while nothing came through must not hold up the next when it does.
+const HANDSHAKE: Duration = Duration::from_secs(2);
 /// Between two attempts to reach control.
 const PAUSE: Duration = Duration::from_millis(200);
 

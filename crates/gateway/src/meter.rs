@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use lethe_link::Permit;
 use lethe_types::{AccountPseudonym, Clock, Millis, Operation, RouteId, SystemClock};
-use lethe_usage::{Kind, Quality, UnitClass, Usage};
+use lethe_usage::{Kind, Quality, UNDERWAY, UnitClass, Usage};
 
 /// Status of a request whose client closed the connection first (nginx's number for it).
 pub(crate) const CLIENT_GONE: u16 = 499;
@@ -28,6 +28,8 @@ pub(crate) struct Meter {
     operation: Operation,
     pub(crate) route: RouteId,
     pub(crate) units: Option<Units>,
+    /// A reserve has been recorded: the last record settles it.
+    reserved: bool,
 }
 
 impl Meter {
@@ -41,7 +43,24 @@ impl Meter {
             operation,
             route: RouteId::NONE,
             units: None,
+            reserved: false,
         }
+    }
+
+    /// Records that the request is about to go upstream, with an estimate of its prompt, where metering is strict. Returns the record's
+    /// number, for which the request has to wait; `None` where metering is buffered.
+    pub(crate) fn reserve(&mut self, prompt: u32) -> Option<u64> {
+        let usage = Usage {
+            kind: Kind::Reserve,
+            unit_class: UnitClass::Tokens,
+            quality: Quality::Estimated,
+            status: UNDERWAY,
+            input_units: prompt,
+            ..self.usage(0)
+        };
+        let sequence = self.permit.as_mut()?.reserve(&usage)?;
+        self.reserved = true;
+        Some(sequence)
     }
 
     /// The answer has begun to arrive.
@@ -56,6 +75,10 @@ impl Meter {
 
     fn record(&mut self, status: u16) {
         let Some(permit) = self.permit.take() else { return };
+        permit.record(&self.usage(status));
+    }
+
+    fn usage(&self, status: u16) -> Usage {
         let total_ms = elapsed_ms(self.started);
         let (unit_class, quality) = match self.units {
             None => (UnitClass::None, Quality::Counted),
@@ -63,8 +86,8 @@ impl Meter {
             Some(_) => (UnitClass::Tokens, Quality::Estimated),
         };
         let units = self.units.unwrap_or_default();
-        permit.record(&Usage {
-            kind: Kind::Charge,
+        Usage {
+            kind: if self.reserved { Kind::Settle } else { Kind::Charge },
             operation: self.operation,
             unit_class,
             quality,
@@ -76,7 +99,7 @@ impl Meter {
             first_byte_ms: self.first_byte_ms.unwrap_or(total_ms),
             input_units: units.input,
             output_units: units.output,
-        });
+        }
     }
 }
 

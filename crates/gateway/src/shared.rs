@@ -165,9 +165,14 @@ impl Shared {
         }
     }
 
-    /// Room for one record; a request without it is not served.
+    /// Room for the records of one request, which without it is not served.
     pub(crate) fn permit(&self) -> Option<Permit> {
-        self.outbox.try_reserve()
+        if self.limits.strict_metering { self.outbox.try_reserve_strict() } else { self.outbox.try_reserve() }
+    }
+
+    /// Whether control can commit records, as far as it has said.
+    pub(crate) fn is_durable(&self) -> bool {
+        self.durable.load(Ordering::Relaxed)
     }
 
     /// Whether new requests are served.
@@ -178,10 +183,9 @@ impl Shared {
         self.may_serve()?;
         self.catalogue()?;
         // Requests are still served while there is room for their records; but new ones had better go elsewhere.
-        if !self.durable.load(Ordering::Relaxed) {
+        if !self.is_durable() {
             return Err(NotReady::NotDurable);
         }
-        // Taken and given back: room is there now.
-        self.permit().map(drop).ok_or(NotReady::OutboxFull)
+        if self.outbox.has_room(self.limits.strict_metering) { Ok(()) } else { Err(NotReady::OutboxFull) }
     }
 }

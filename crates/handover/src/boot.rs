@@ -40,6 +40,8 @@ pub struct GatewayLimits {
     pub max_content_bytes: u64,
     /// Usage records kept for control while it is away; beyond it requests answer 503.
     pub max_pending_records: u32,
+    /// A request goes upstream only once control has committed that it is about to.
+    pub strict_metering: bool,
     /// Seconds without a word from control after which the gateway stops serving.
     pub max_stale_seconds: u32,
     /// Seconds that open requests get to finish on a drain.

@@ -106,7 +106,7 @@ async fn send<Io: AsyncWrite>(mut writer: WriteHalf<Io>, outbox: &Outbox, build:
         if beat {
             next_beat = Instant::now() + Duration::from_secs(HEARTBEAT_SECONDS);
         }
-        let load = match courier.load(beat, &mut bytes) {
+        let load = match courier.load(outbox, beat, &mut bytes) {
             Ok(load) => load,
             Err(error) => return error.into(),
         };

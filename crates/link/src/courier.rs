@@ -10,8 +10,7 @@ use crate::outbox::Outbox;
 const BATCH: usize = 1024;
 
 /// One connection's place in the outbox.
-pub struct Courier<'a> {
-    outbox: &'a Outbox,
+pub struct Courier {
     /// Until it has been said.
     hello: Option<Hello>,
     /// Sequence number of the last record that was loaded.
@@ -27,31 +26,31 @@ pub enum Load {
     Last,
 }
 
-impl<'a> Courier<'a> {
-    /// A new connection: sending begins after what control has acknowledged. `build` is the hash of the gateway's build.
+impl Courier {
+    /// A new connection of this outbox: sending begins after what control has acknowledged. `build` is the hash of the gateway's build.
     #[must_use]
-    pub fn new(outbox: &'a Outbox, build: u64) -> Self {
+    pub fn new(outbox: &Outbox, build: u64) -> Self {
         let hello = Hello { protocol: PROTOCOL, build, instance: outbox.instance() };
-        Self { outbox, hello: Some(hello), sent: outbox.acknowledged() }
+        Self { hello: Some(hello), sent: outbox.acknowledged() }
     }
 
-    /// Appends the next records to `bytes`, and the counters: behind records always, so that control knows of every request that
+    /// Appends the next records of the same outbox to `bytes`, and the counters: behind records always, so that control knows of every request that
     /// had begun when they left, else if `beat`.
     ///
     /// # Errors
     /// [`FrameError`], as [`Frame::encode`] says.
-    pub fn load(&mut self, beat: bool, bytes: &mut Vec<u8>) -> Result<Load, FrameError> {
+    pub fn load(&mut self, outbox: &Outbox, beat: bool, bytes: &mut Vec<u8>) -> Result<Load, FrameError> {
         if let Some(hello) = self.hello.take() {
             Up::Hello(hello).encode(bytes)?;
         }
-        let batch = self.outbox.unsent(self.sent, BATCH);
+        let batch = outbox.unsent(self.sent, BATCH);
         for record in &batch {
             Up::Record(*record).encode(bytes)?;
             self.sent = record.sequence();
         }
         if beat || !batch.is_empty() {
             // Taken after the records: it counts at least them.
-            Up::Heartbeat(self.outbox.beat()).encode(bytes)?;
+            Up::Heartbeat(outbox.beat()).encode(bytes)?;
         }
         Ok(if batch.len() == BATCH { Load::Full } else { Load::Last })
     }

@@ -34,6 +34,10 @@ impl<F: Frame> Decoder<F> {
 
     /// Takes the next piece of the stream.
     pub fn push(&mut self, piece: &[u8]) {
+        if self.failed.is_some() {
+            // Nobody will read it.
+            return;
+        }
         if self.start > 0 {
             // `drain` would leave a second copy of the tail behind the end.
             let live = self.bytes.len() - self.start;
@@ -53,7 +57,21 @@ impl<F: Frame> Decoder<F> {
         if let Some(error) = self.failed {
             return Err(error);
         }
-        self.take().inspect_err(|error| self.failed = Some(*error))
+        let taken = self.take();
+        if let Err(error) = taken {
+            self.failed = Some(error);
+            self.bytes.fill(0);
+            self.bytes.clear();
+            self.bytes.shrink_to(KEEP_BYTES);
+            self.start = 0;
+        }
+        taken
+    }
+
+    /// Bytes that are held of a frame that has not arrived whole.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.bytes.len() - self.start
     }
 
     fn take(&mut self) -> Result<Option<F>, FrameError> {

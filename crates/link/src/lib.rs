@@ -8,6 +8,8 @@ pub mod client;
 pub mod courier;
 pub mod decoder;
 pub mod frame;
+#[cfg(test)]
+mod interleavings;
 mod outbox;
 
 pub use courier::Courier;

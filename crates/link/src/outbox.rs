@@ -8,9 +8,14 @@
 //! before anything goes upstream, and a settle at its end.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
+#[cfg(not(test))]
+use std::sync::{Mutex, MutexGuard};
 
 use lethe_usage::{InstanceId, Usage, UsageRecord};
+// In this crate's own unit tests, and nowhere else, every lock is a place where loom lets the other threads go first.
+#[cfg(test)]
+use loom::sync::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::frame::Beat;
@@ -40,20 +45,19 @@ struct State {
     last: u64,
     /// Room that permits hold.
     reserved: usize,
-    /// Permits given out, less those that were dropped unused.
+    /// Permits given out. Never less than before, so that control can tell an old word from a new one.
     started: u64,
     /// Permits that have left their last record.
     finished: u64,
 }
 
-/// Room for the records of one request. Dropping it unused gives the room back.
+/// Room for the records of one request that has begun. Dropped without its last record it gives the room back, and its request is one of
+/// which no record tells: unaccounted.
 pub struct Permit {
     /// Until the last record.
     outbox: Option<Arc<Outbox>>,
     /// Records that there is still room for; at least one.
     room: usize,
-    /// A reserve has been recorded: the request has begun and owes its last record.
-    reserved: bool,
 }
 
 impl Outbox {
@@ -89,7 +93,14 @@ impl Outbox {
         }
         state.reserved += records;
         state.started += 1;
-        Some(Permit { outbox: Some(Arc::clone(self)), room: records, reserved: false })
+        Some(Permit { outbox: Some(Arc::clone(self)), room: records })
+    }
+
+    /// Whether there is room for the records of a request now.
+    #[must_use]
+    pub fn has_room(&self, strict: bool) -> bool {
+        let state = self.lock();
+        state.records.len() + state.reserved + 1 + usize::from(strict) <= self.capacity
     }
 
     /// How many records control has not acknowledged.
@@ -98,8 +109,7 @@ impl Outbox {
         self.lock().records.len()
     }
 
-    /// The counters of a heartbeat: `started` counts permits that were used or still may be, `finished` those that have left
-    /// their last record.
+    /// The counters of a heartbeat: `started` counts permits, `finished` those that have left their last record.
     #[must_use]
     pub fn beat(&self) -> Beat {
         let state = self.lock();
@@ -191,7 +201,6 @@ impl Permit {
         let outbox = self.outbox.as_ref().filter(|_| self.room > 1)?;
         let mut state = outbox.lock();
         self.room -= 1;
-        self.reserved = true;
         let sequence = state.push(usage, outbox.instance);
         drop(state);
         outbox.news.notify_one();
@@ -228,8 +237,6 @@ impl Drop for Permit {
         if let Some(outbox) = self.outbox.take() {
             let mut state = outbox.lock();
             state.reserved -= self.room;
-            // After a reserve the request did begin: without its last record it is missing, and the counters say so.
-            state.started -= u64::from(!self.reserved);
             drop(state);
             outbox.room.notify_waiters();
         }

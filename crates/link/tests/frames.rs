@@ -5,7 +5,7 @@ use lethe_link::frame::{ENDPOINTS_LIMIT, Frame, HEADER_BYTES, SNAPSHOT_LIMIT};
 use lethe_link::{Beat, Decoder, Down, FrameError, Hello, Up};
 use lethe_policy::{Credential, FieldRules, KeyEntry, Model, Provider, ProviderKind, Route, Snapshot, Timeouts, UpstreamTls};
 use lethe_types::{AccountPseudonym, KeyHash, KeyId, Operation, RouteId, SecretBytes};
-use lethe_usage::{InstanceId, Kind, Quality, RecordError, UnitClass, Usage, UsageRecord};
+use lethe_usage::{InstanceId, Kind, Quality, RECORD_BYTES, RecordError, UnitClass, Usage, UsageRecord};
 use proptest::prelude::*;
 
 fn record(sequence: u64) -> UsageRecord {
@@ -173,6 +173,14 @@ proptest! {
         for decoded in [decode_some::<Up>(&pieces), decode_some::<Down>(&pieces)] {
             // What was accepted is a prefix of what came, byte for byte.
             prop_assert!(pieces.concat().starts_with(&decoded));
+        }
+        let mut decoder = Decoder::<Up>::new();
+        for piece in pieces {
+            decoder.push(piece);
+            while let Ok(Some(_)) = decoder.next_frame() {}
+            // Less than one record, whatever came; nothing once it was wrong.
+            prop_assert!(decoder.held() < HEADER_BYTES + RECORD_BYTES);
+            prop_assert!(decoder.next_frame().is_ok() || decoder.held() == 0);
         }
     }
 

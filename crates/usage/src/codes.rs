@@ -8,9 +8,9 @@ pub enum Kind {
     Charge = 1,
     /// What was charged is taken back.
     Refund = 2,
-    /// A request is about to start (`strict` mode).
+    /// A request is about to go upstream, with an estimate of its prompt (strict metering). Is no charge: its settle is.
     Reserve = 3,
-    /// The final amount of something charged or reserved earlier.
+    /// A request that was reserved is over: what it used.
     Settle = 4,
 }
 

@@ -7,4 +7,4 @@ mod codes;
 mod record;
 
 pub use codes::{Kind, Quality, UnitClass};
-pub use record::{InstanceId, MAX_UNITS, RECORD_BYTES, RecordError, Usage, UsageRecord, VERSION, decode};
+pub use record::{InstanceId, MAX_UNITS, RECORD_BYTES, RecordError, UNDERWAY, Usage, UsageRecord, VERSION, decode};

@@ -33,6 +33,8 @@ pub const RECORD_BYTES: usize = 64;
 pub const VERSION: u8 = 1;
 /// Upper bound of each unit field: more than any model's window, so that a larger number is an error and not a bill.
 pub const MAX_UNITS: u32 = 1_000_000_000;
+/// Status of a reserve, whose request has none yet (RFC 2518 section 10.1, "Processing").
+pub const UNDERWAY: u16 = 102;
 
 const STATUS_MIN: u16 = 100;
 const STATUS_MAX: u16 = 599;

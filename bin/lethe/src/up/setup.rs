@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use lethe_config::{ClientTls, Config, Scheme, Store};
+use lethe_config::{ClientTls, Config, Metering, Scheme, Store};
 use lethe_control::{
     NODE_NAME,
     start::{Address, ControlStart, DEFAULT_METADATA_DAYS, ModelSetup, ProviderSetup, RouteSetup},
@@ -26,8 +26,6 @@ const MIB: u64 = 1024 * 1024;
 /// Request and answer bodies in memory at once where nothing is known of the machine's memory, unless one request may be larger than
 /// a part of it.
 const CONTENT_BYTES: u64 = 512 * MIB;
-/// 64 bytes each: 6.4 MB.
-const PENDING_RECORDS: u32 = 100_000;
 
 /// The embedded engine as it is going to run.
 pub(crate) struct Engine {
@@ -192,7 +190,8 @@ pub(crate) fn gateway(config: &Config, identity: Identity) -> GatewayBoot {
         max_chat_bytes: body,
         max_embeddings_bytes: body,
         max_content_bytes: gateway.max_content_mib.map_or(CONTENT_BYTES.max(body * 4), |mib| u64::from(mib) * MIB),
-        max_pending_records: PENDING_RECORDS,
+        max_pending_records: gateway.max_pending_records,
+        strict_metering: gateway.metering == Metering::Strict,
         max_stale_seconds: gateway.max_stale_seconds,
         drain_seconds: gateway.drain_seconds,
         head_seconds: gateway.head_seconds,

@@ -220,6 +220,7 @@ fn limits() -> GatewayLimits {
         max_embeddings_bytes: 1,
         max_content_bytes: 1,
         max_pending_records: 1,
+        strict_metering: false,
         max_stale_seconds: 1,
         drain_seconds: 1,
         head_seconds: 1,

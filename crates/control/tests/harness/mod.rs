@@ -10,7 +10,7 @@ use lethe_control::start::{Address, ControlReady, ControlStart, ModelSetup, Prov
 use lethe_control::{ControlError, Listeners, run};
 use lethe_handover::{Identity, Role};
 use lethe_link::frame::{Frame, Hello, Up};
-use lethe_link::{ALPN, Decoder, Down};
+use lethe_link::{ALPN, Decoder, Down, Outbox, client};
 use lethe_policy::{Credential, FieldRules, Provider, ProviderKind, Snapshot, Timeouts, UpstreamTls};
 use lethe_types::{AccountPseudonym, Clock, Operation, RouteId, SystemClock};
 use lethe_usage::{InstanceId, Kind, Quality, UnitClass, Usage, UsageRecord};
@@ -20,7 +20,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -142,9 +142,7 @@ impl Control {
     }
 
     pub async fn connect_with(&self, identity: Option<&Identity>, alpn: &[u8]) -> std::io::Result<Gateway> {
-        let config = client_config(&self.ready.authority, identity, alpn);
-        let name = ServerName::try_from("control.lethe.internal").unwrap();
-        let stream = TlsConnector::from(Arc::new(config)).connect(name, TcpStream::connect(self.link).await?).await?;
+        let stream = link_to(self.link, &self.ready.authority, identity, alpn).await?;
         Ok(Gateway { stream, decoder: Decoder::new() })
     }
 
@@ -155,6 +153,44 @@ impl Control {
         let Down::Endpoints(endpoints) = gateway.hear().await.unwrap() else { panic!("the endpoints come first") };
         let Down::Snapshot(snapshot) = gateway.hear().await.unwrap() else { panic!("the snapshot comes second") };
         (gateway, endpoints, *snapshot)
+    }
+}
+
+async fn link_to(
+    address: SocketAddr,
+    authority: &[u8],
+    identity: Option<&Identity>,
+    alpn: &[u8],
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let config = client_config(authority, identity, alpn);
+    let name = ServerName::try_from("control.lethe.internal").unwrap();
+    TlsConnector::from(Arc::new(config)).connect(name, TcpStream::connect(address).await?).await
+}
+
+/// Keeps the link up as a gateway does, and hands what control says to `sink`. One that hears nothing for a while gives the link up, here
+/// sooner than in earnest, so that it happens often.
+pub async fn keep_linked(
+    authority: Vec<u8>,
+    identity: Identity,
+    address: SocketAddr,
+    outbox: Arc<Outbox>,
+    mut sink: impl FnMut(Down) + Send,
+) {
+    loop {
+        let stream = timeout(Duration::from_secs(2), link_to(address, &authority, Some(&identity), ALPN)).await;
+        if let Ok(Ok(stream)) = stream {
+            let (heard, mut hears) = watch::channel(());
+            let silence = async { while timeout(Duration::from_millis(1500), hears.changed()).await.is_ok() {} };
+            let take = |frame| {
+                heard.send_replace(());
+                sink(frame);
+            };
+            tokio::select! {
+                _ = client::run(stream, &outbox, 1, take) => {}
+                () = silence => {}
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
