@@ -3,6 +3,7 @@
 mod bad_configuration;
 mod bad_provider;
 mod bad_request;
+mod changes;
 mod delivery;
 mod embedded;
 mod lifecycle;

@@ -28,30 +28,34 @@ const SHORT_PAUSES: [&str; 2] = ["--restart-pause-ms", "200"];
 const SIGNALS: [Signal; 3] = [Signal::KILL, Signal::SEGV, Signal::ABORT];
 
 /// A provider, a Lethe in front of it, and a canary that every prompt and completion holds.
-struct Run {
-    provider: Provider,
-    lethe: Lethe,
-    canary: Canary,
+pub(crate) struct Run {
+    pub(crate) provider: Provider,
+    pub(crate) lethe: Lethe,
+    pub(crate) canary: Canary,
 }
 
 impl Run {
-    fn start(as_ordinary_user: bool) -> Self {
+    pub(crate) fn start(as_ordinary_user: bool) -> Self {
+        Self::start_with(as_ordinary_user, &SHORT_PAUSES)
+    }
+
+    pub(crate) fn start_with(as_ordinary_user: bool, arguments: &[&str]) -> Self {
         let pki = Pki::new();
         let provider = Provider::start(Some(pki.server()));
         let mut setup = Setup::provider(&provider, &pki);
         setup.as_ordinary_user = as_ordinary_user;
-        setup.arguments = SHORT_PAUSES.map(str::to_owned).into();
+        setup.arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         let canary = Canary::new("prompt or completion");
         provider.set_reply(&format!("{0} and {0}", canary.value));
         Self { lethe: setup.start(), provider, canary }
     }
 
-    fn chat(&self, model: &str, more: &str) -> String {
+    pub(crate) fn chat(&self, model: &str, more: &str) -> String {
         format!(r#"{{"model":"{model}","messages":[{{"role":"user","content":"Say {}"}}]{more}}}"#, self.canary.value)
     }
 
     /// A stream that goes on until the provider is told to end it.
-    fn stream(&self) -> Client {
+    pub(crate) fn stream(&self) -> Client {
         let mut client = self.lethe.client();
         let body = self.chat("tick-stream", r#","stream":true"#);
         client.send("POST", CHAT, &[("content-type", "application/json")], body.as_bytes());
@@ -60,12 +64,12 @@ impl Run {
     }
 
     /// One request on a connection of its own, by a connection of its own to the provider.
-    fn ask(&self) -> u16 {
+    pub(crate) fn ask(&self) -> u16 {
         self.lethe.client().post(CHAT, &self.chat("close-after", "")).status
     }
 
     /// Nothing of the canary in a file, in what was printed or in the memory of a running part; and the scanner would find it.
-    fn nothing_is_left(&self) {
+    pub(crate) fn nothing_is_left(&self) {
         let scanner = Scanner::new(std::slice::from_ref(&self.canary));
         assert_eq!(scanner.bytes(self.canary.value.as_bytes()).len(), 1, "control: the scanner knows the canary");
         for folder in [self.lethe.folder(), Path::new("/tmp"), Path::new("/var/tmp"), Path::new("/dev/shm")] {
@@ -85,12 +89,12 @@ impl Run {
     }
 
     /// How each part has ended so far: `role signal 9` or `role code 1`, and how often.
-    fn exits(&self) -> BTreeMap<String, u64> {
+    pub(crate) fn exits(&self) -> BTreeMap<String, u64> {
         exits(&self.lethe)
     }
 }
 
-fn exits(lethe: &Lethe) -> BTreeMap<String, u64> {
+pub(crate) fn exits(lethe: &Lethe) -> BTreeMap<String, u64> {
     let output = lethe.run(&["posture", "--json"]);
     let posture: Value = serde_json::from_slice(&output.stdout).unwrap();
     let exits = posture["exits"].as_array().unwrap().iter().map(|exit| {
@@ -100,7 +104,7 @@ fn exits(lethe: &Lethe) -> BTreeMap<String, u64> {
     exits.collect()
 }
 
-fn wait_until<T>(what: &str, mut holds: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_until<T>(what: &str, mut holds: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + LIMIT;
     loop {
         if let Some(value) = holds() {
@@ -112,7 +116,7 @@ fn wait_until<T>(what: &str, mut holds: impl FnMut() -> Option<T>) -> T {
 }
 
 /// Kills the part with this role, waits until it is gone, and says which process it was.
-fn kill(lethe: &Lethe, role: &str, signal: Signal) -> u32 {
+pub(crate) fn kill(lethe: &Lethe, role: &str, signal: Signal) -> u32 {
     let pid = wait_until("the part runs", || lethe.pid_now(role));
     let gone = || !Path::new(&format!("/proc/{pid}")).exists();
     wait_until("the part is gone", || {
@@ -131,7 +135,7 @@ fn kill(lethe: &Lethe, role: &str, signal: Signal) -> u32 {
 }
 
 /// Waits until another process has the role of `old`.
-fn replaced(lethe: &Lethe, role: &str, old: u32) -> u32 {
+pub(crate) fn replaced(lethe: &Lethe, role: &str, old: u32) -> u32 {
     wait_until(&format!("a new {role}: {}", lethe.printed()), || lethe.pid_now(role).filter(|pid| *pid != old))
 }
 
@@ -141,7 +145,7 @@ fn descriptors(pid: u32) -> usize {
 }
 
 /// The records once there are `count`, and then still as many: none came twice.
-fn exactly(lethe: &Lethe, count: usize) {
+pub(crate) fn exactly(lethe: &Lethe, count: usize) {
     let records = lethe.records(count);
     assert_eq!(records.len(), count, "{records:?}");
 }

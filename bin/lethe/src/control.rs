@@ -8,11 +8,14 @@ use std::{
     sync::Arc,
 };
 
-use lethe_control::{Listeners, start::ControlStart};
+use lethe_control::{
+    Listeners,
+    start::{ControlStart, Supervisor},
+};
 use lethe_supervisor::{ChannelError, ControlBoot, ControlChannel, give_up_rights};
 use lethe_types::SystemClock;
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::failure::Failure;
 
@@ -65,12 +68,15 @@ async fn serve(boot: Boot, descriptors: Vec<OwnedFd>, channel: &ControlChannel, 
         operator: UnixListener::from(operator),
     };
     let (tell, told) = oneshot::channel();
+    let ((orders, inbox), (outbox, news)) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
+    let supervisor = Supervisor { orders: inbox, news: outbox };
     let ready = |answer| {
         started.set(true);
         // Nobody listens any more when the end came first.
         let _ = tell.send(answer);
     };
-    lethe_control::run(boot.start, listeners, Arc::new(SystemClock), channel.until_asked(told), ready)
+    let shutdown = channel.until_asked(told, orders, news);
+    lethe_control::run(boot.start, listeners, Arc::new(SystemClock), supervisor, shutdown, ready)
         .await
         .map_err(|error| error.to_string())
 }

@@ -6,6 +6,7 @@ mod control;
 mod failure;
 mod key;
 mod model;
+mod order;
 mod place;
 mod posture;
 mod records;
@@ -48,6 +49,10 @@ enum Command {
     Key(key::Args),
     /// Show what the kernel reports of each running part
     Posture(posture::Args),
+    /// Have the running Lethe read its configuration file again
+    Reload(order::Reload),
+    /// Replace every running part by one from the executables that are installed now
+    Upgrade(order::Upgrade),
     /// Check a configuration file
     Config(config::Args),
     /// Fetch the embedded engine's model
@@ -69,6 +74,8 @@ fn main() -> ExitCode {
         Command::Model(args) => asynchronous(model::run(args)),
         Command::Posture(args) => asynchronous(posture::run(args)),
         Command::Records(args) => asynchronous(records::run(args)),
+        Command::Reload(args) => asynchronous(order::reload(args)),
+        Command::Upgrade(args) => asynchronous(order::upgrade(args)),
         Command::Up(args) => up::run(args),
     };
     match result {

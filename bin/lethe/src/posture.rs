@@ -1,10 +1,13 @@
 //! `lethe posture`: what stands around each running part, and who says so.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use lethe_handover::{Outcome, Posture, Role, Wall};
 use lethe_supervisor::{ExitCount, FailedStarts, KernelView, PanicCount, PartReport, Report, ReportRequest, of_process};
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::UnixStream,
@@ -88,7 +91,7 @@ struct Summary {
 }
 
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
-    let report = ask(&args).await?;
+    let report = ask(&args.state, &ReportRequest { probe: args.probe, order: None }).await?;
     let Report { supervisor, parts, missing, exits, failed_starts, panics } = report;
     let parts: Vec<Shown> = parts.into_iter().map(show).collect();
     let good = !parts.is_empty() && missing.is_empty() && parts.iter().all(|part| part.good);
@@ -119,16 +122,17 @@ fn counts(summary: &Summary) {
     }
 }
 
-async fn ask(args: &Args) -> Result<Report, Failure> {
-    let state = args.state.display();
+/// Asks the supervisor of the Lethe on `folder`.
+pub(crate) async fn ask<T: DeserializeOwned>(folder: &Path, request: &ReportRequest) -> Result<T, Failure> {
+    let state = folder.display();
     let broken = |_| Failure::failed(format!("the supervisor on {state} did not answer"));
-    let path = args.state.join(SUPERVISOR_SOCKET);
+    let path = folder.join(SUPERVISOR_SOCKET);
     let mut stream = UnixStream::connect(path).await.map_err(|_| {
         Failure::failed(format!(
             "no Lethe runs on {state}: start one with `lethe up --state {state}`, or name another with --state"
         ))
     })?;
-    let mut question = serde_json::to_vec(&ReportRequest { probe: args.probe }).unwrap_or_default();
+    let mut question = serde_json::to_vec(request).unwrap_or_default();
     question.push(b'\n');
     stream.write_all(&question).await.map_err(broken)?;
     let mut line = String::new();

@@ -38,6 +38,7 @@ pub(crate) struct FileGateway {
     pub(crate) metering: Option<Spanned<String>>,
     pub(crate) min_bytes_per_second: Option<Spanned<u32>>,
     pub(crate) probes: Option<Spanned<String>>,
+    pub(crate) recycle_hours: Option<Spanned<u32>>,
     pub(crate) tls: Option<Spanned<FileTls>>,
     pub(crate) trusted_peers: Option<Spanned<Vec<Spanned<String>>>>,
     pub(crate) workers: Option<Spanned<u32>>,

@@ -75,6 +75,7 @@ pub(crate) fn gateway(file: FileGateway, check: &mut Check<'_>) -> Gateway {
             check,
         ),
         metering: metering(file.metering.as_ref(), check).unwrap_or(defaults.metering),
+        recycle_hours: number(file.recycle_hours.as_ref(), defaults.recycle_hours, 1..=8760, "recycle_hours", check),
         max_stale_seconds: number(
             file.max_stale_seconds.as_ref(),
             defaults.max_stale_seconds,

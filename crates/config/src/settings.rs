@@ -57,6 +57,8 @@ pub struct Gateway {
     pub metering: Metering,
     /// Seconds without control after which the gateway stops serving.
     pub max_stale_seconds: u32,
+    /// Hours after which a gateway is replaced by a new one.
+    pub recycle_hours: u32,
 }
 
 impl Default for Gateway {
@@ -78,6 +80,7 @@ impl Default for Gateway {
             max_pending_records: 100_000,
             metering: Metering::Buffered,
             max_stale_seconds: 60,
+            recycle_hours: 24,
         }
     }
 }

@@ -45,6 +45,7 @@ fn the_full_sample_shows_the_defaults() {
     assert_eq!(full.gateway.max_pending_records, empty.gateway.max_pending_records);
     assert_eq!(full.gateway.metering, empty.gateway.metering);
     assert_eq!(full.gateway.max_stale_seconds, empty.gateway.max_stale_seconds);
+    assert_eq!(full.gateway.recycle_hours, empty.gateway.recycle_hours);
     assert_eq!(full.control.console, empty.control.console);
     assert_eq!(full.control.store, empty.control.store);
     assert_eq!(full.engine.concurrent, empty.engine.concurrent);

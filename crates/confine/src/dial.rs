@@ -76,6 +76,17 @@ impl Client {
         let _ = self.commands.send(Command::Update(signed)).await;
     }
 
+    /// [`Client::update`] without waiting; the list comes back if too much is queued.
+    ///
+    /// # Errors
+    /// The list.
+    pub fn try_update(&self, signed: Vec<u8>) -> Result<(), Vec<u8>> {
+        self.commands.try_send(Command::Update(signed)).map_err(|error| match error.into_inner() {
+            Command::Update(signed) => signed,
+            Command::Dial { .. } | Command::Replace(_) => Vec::new(),
+        })
+    }
+
     /// Goes on with a new dialer, which is asked what the old one has not answered.
     pub async fn replace(&self, socket: OwnedFd) {
         let _ = self.commands.send(Command::Replace(socket)).await;

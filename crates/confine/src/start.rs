@@ -120,6 +120,8 @@ pub struct NodeStart {
     pub identity: SealedIdentity,
     /// Connections at once.
     pub max_connections: u32,
+    /// Secret memory for keys that arrive later.
+    pub arena: Arena,
     /// Listener for gateways.
     pub listener: OwnedFd,
     /// Where connections are handed to the engine: a `SOCK_SEQPACKET` end for [`Channel::from_fd`].
@@ -142,9 +144,9 @@ impl NodeStart {
             let ToChild::Node(boot, _) = message else { return None };
             Some((SealedIdentity::seal(boot.identity, arena)?, boot.max_connections))
         })?;
-        let Confined { prepared: (identity, max_connections), descriptors, channel, mut progress, watch, .. } = confined;
+        let Confined { prepared: (identity, max_connections), arena, descriptors, channel, mut progress, watch } = confined;
         let [listener, acceptor] = exactly(descriptors, &mut progress)?;
-        Ok(Self { identity, max_connections, listener, acceptor, channel, progress, watch })
+        Ok(Self { identity, max_connections, arena, listener, acceptor, channel, progress, watch })
     }
 }
 

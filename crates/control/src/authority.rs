@@ -36,6 +36,8 @@ const ENDPOINTS_KEY: &str = "endpoints.key";
 
 const AUTHORITY_LIFE: Duration = Duration::days(3652);
 const ROLE_LIFE: Duration = Duration::days(90);
+/// Two thirds of a certificate's life, in milliseconds: then the next one is issued.
+pub(crate) const RENEW_AFTER: Millis = 60 * 24 * 60 * 60 * 1000;
 /// Clocks of two machines may differ by this much.
 const SKEW: Duration = Duration::hours(1);
 
@@ -101,6 +103,11 @@ impl Authority {
             Role::Node => self.certify(role.name(), vec![dns(NODE_NAME)?, uri], vec![ServerAuth, ClientAuth], now),
             Role::Dialer | Role::Engine => Err(ControlError::Role),
         }
+    }
+
+    /// [`Authority::issue`] for each of `roles`, in their order.
+    pub(crate) fn issue_all(&self, roles: &[Role], now: Millis) -> Result<Vec<(Role, Identity)>, ControlError> {
+        roles.iter().map(|role| Ok((*role, self.issue(*role, now)?))).collect()
     }
 
     /// A new key and certificate for the console, on loopback and on `address`.

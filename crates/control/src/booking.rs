@@ -164,6 +164,7 @@ impl<'a> Booking<'a> {
     fn check(&mut self) -> Vec<Delivery> {
         self.urgent = false;
         let now = self.server.clock.now();
+        let catalogue = self.server.catalogue.now();
         let known = self.server.keys.accounts();
         let check = |record: UsageRecord| {
             let usage = record.usage();
@@ -171,7 +172,7 @@ impl<'a> Booking<'a> {
             let nobody =
                 usage.account == AccountPseudonym(0) && usage.route == RouteId::NONE && usage.unit_class == UnitClass::None;
             let account = nobody || known.contains(usage.account);
-            let route = usage.route == RouteId::NONE || self.server.catalogue.route(usage.route).is_some();
+            let route = usage.route == RouteId::NONE || catalogue.route(usage.route).is_some();
             let time = usage.timestamp.abs_diff(now) <= RECORD_AGE;
             if account && route && time {
                 Delivery::Keep(record)

@@ -1,17 +1,41 @@
 //! The configuration as gateways and dialers get it: numbered, signed.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use lethe_link::frame::ENDPOINTS_LIMIT;
 use lethe_policy::endpoints::{CONTROL_ENDPOINT, Endpoint, EndpointList};
 use lethe_policy::{KeyEntry, Model, Provider, Route, Snapshot};
 use lethe_store::{Counter, RouteName, Store};
 use lethe_types::RouteId;
+use tokio::sync::watch;
 
 use crate::start::{Address, ControlStart};
 use crate::{Authority, ControlError};
 
-/// Providers, models and destinations of one start of control.
+/// The catalogue in force.
+pub(crate) struct Current(watch::Sender<Arc<Catalogue>>);
+
+impl Current {
+    pub(crate) fn new(catalogue: Catalogue) -> Arc<Self> {
+        Arc::new(Self(watch::Sender::new(Arc::new(catalogue))))
+    }
+
+    pub(crate) fn now(&self) -> Arc<Catalogue> {
+        Arc::clone(&self.0.borrow())
+    }
+
+    /// Every catalogue from now on; links push them.
+    pub(crate) fn changes(&self) -> watch::Receiver<Arc<Catalogue>> {
+        self.0.subscribe()
+    }
+
+    pub(crate) fn replace(&self, catalogue: Catalogue) {
+        self.0.send_replace(Arc::new(catalogue));
+    }
+}
+
+/// Providers, models and destinations of one configuration.
 pub(crate) struct Catalogue {
     providers: Vec<Provider>,
     models: Vec<Model>,

@@ -85,11 +85,10 @@ pub(crate) async fn serve_socket(listener: UnixListener, users: Users, router: R
 /// Serves the console address until `stop` turns true.
 pub(crate) async fn serve_console(
     listener: TcpListener,
-    tls: Arc<ServerConfig>,
+    tls: watch::Receiver<Arc<ServerConfig>>,
     router: Router,
     mut stop: watch::Receiver<bool>,
 ) {
-    let acceptor = TlsAcceptor::from(tls);
     let mut tasks = JoinSet::new();
     loop {
         tokio::select! {
@@ -97,6 +96,7 @@ pub(crate) async fn serve_console(
             _ = tasks.join_next(), if !tasks.is_empty() => {}
             accepted = listener.accept(), if tasks.len() < CONNECTION_LIMIT => match accepted {
                 Ok((stream, _)) => {
+                    let acceptor = TlsAcceptor::from(Arc::clone(&tls.borrow()));
                     let (handshake, router, stop) = (acceptor.accept(stream), router.clone(), stop.clone());
                     tasks.spawn(async move {
                         if let Ok(Ok(stream)) = timeout(PATIENCE, handshake).await {

@@ -69,6 +69,14 @@ impl Keys {
         (known.version, known.in_force.clone(), changes.subscribe())
     }
 
+    /// Raises the version of the snapshot, because something else in it changes.
+    pub(crate) async fn raise(&self) -> Result<(), ControlError> {
+        let _changes = self.changes.lock().await;
+        let version = self.store.raise(Counter::SnapshotVersion).await?;
+        self.known().version = version;
+        Ok(())
+    }
+
     /// Every account there has been, for a moment: key changes wait for it.
     pub(crate) fn accounts(&self) -> Accounts<'_> {
         Accounts(self.known())

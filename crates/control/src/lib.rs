@@ -15,6 +15,7 @@ mod keys;
 mod link_server;
 mod links;
 mod operator;
+mod renewal;
 mod run;
 pub mod start;
 

@@ -21,7 +21,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::alarms::Alarms;
 use crate::booking::Booking;
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Catalogue, Current};
 use crate::doors::stopped;
 use crate::durable::Durable;
 use crate::keys::Keys;
@@ -38,10 +38,11 @@ const READ_BYTES: usize = 64 * 1024;
 
 /// Everything that a link needs.
 pub(crate) struct LinkServer {
-    pub(crate) tls: Arc<ServerConfig>,
+    /// For the next link.
+    pub(crate) tls: watch::Receiver<Arc<ServerConfig>>,
     pub(crate) store: Arc<Store>,
     pub(crate) keys: Arc<Keys>,
-    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) catalogue: Arc<Current>,
     pub(crate) links: Arc<Links>,
     pub(crate) alarms: Arc<Alarms>,
     pub(crate) durable: Arc<Durable>,
@@ -105,7 +106,7 @@ impl LinkServer {
     /// One connection. `Err(None)` is an end without an alarm.
     async fn talk(&self, stream: TcpStream, stop: watch::Receiver<bool>) -> Result<(), Option<Alarm>> {
         let _ = stream.set_nodelay(true);
-        let acceptor = TlsAcceptor::from(Arc::clone(&self.tls));
+        let acceptor = TlsAcceptor::from(Arc::clone(&self.tls.borrow()));
         let Ok(Ok(stream)) = timeout(GREETING, acceptor.accept(stream)).await else {
             return Err(Some(Alarm::ForeignClient));
         };
@@ -167,13 +168,25 @@ impl LinkServer {
         }
     }
 
-    async fn send<Io: AsyncWrite>(&self, mut writer: WriteHalf<Io>, mut ack: watch::Receiver<u64>) -> Result<(), Option<Alarm>> {
-        let (version, keys, mut changes) = self.keys.subscribe().await;
-        let snapshot = Box::new(self.catalogue.snapshot(version, keys));
+    /// Sends the whole state, and answers every change of keys from then on.
+    async fn push<Io: AsyncWrite>(
+        &self,
+        writer: &mut WriteHalf<Io>,
+        catalogues: &mut watch::Receiver<Arc<Catalogue>>,
+    ) -> Result<broadcast::Receiver<Down>, Option<Alarm>> {
+        let catalogue = Arc::clone(&catalogues.borrow_and_update());
+        let (version, keys, changes) = self.keys.subscribe().await;
+        let snapshot = Box::new(catalogue.snapshot(version, keys));
         // The destinations first: the snapshot's providers refer to them.
-        for frame in [Down::Endpoints(self.catalogue.endpoints.clone()), Down::Snapshot(snapshot)] {
-            write(&mut writer, &frame).await?;
+        for frame in [Down::Endpoints(catalogue.endpoints.clone()), Down::Snapshot(snapshot)] {
+            write(writer, &frame).await?;
         }
+        Ok(changes)
+    }
+
+    async fn send<Io: AsyncWrite>(&self, mut writer: WriteHalf<Io>, mut ack: watch::Receiver<u64>) -> Result<(), Option<Alarm>> {
+        let mut catalogues = self.catalogue.changes();
+        let mut changes = self.push(&mut writer, &mut catalogues).await?;
         // What an earlier link delivered, if its acknowledgement was lost.
         let mark = *ack.borrow_and_update();
         let mut durable = self.durable.watch();
@@ -191,6 +204,13 @@ impl LinkServer {
                     Ok(change) => change,
                     // Too far behind: the gateway links again and gets a snapshot.
                     Err(broadcast::error::RecvError::Lagged(_) | broadcast::error::RecvError::Closed) => return Err(None),
+                },
+                changed = catalogues.changed() => match changed {
+                    Ok(()) => {
+                        changes = self.push(&mut writer, &mut catalogues).await?;
+                        continue;
+                    }
+                    Err(_) => return Err(None),
                 },
                 _ = ticks.tick() => Down::Heartbeat,
                 changed = durable.changed() => match changed {

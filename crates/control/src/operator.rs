@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::alarms::Alarms;
-use crate::catalogue::Catalogue;
+use crate::catalogue::Current;
 use crate::durable::Durable;
 use crate::keys::{Keys, hash, new_secret};
 use crate::links::Links;
@@ -45,7 +45,7 @@ pub(crate) enum Door {
 pub(crate) struct Operator {
     pub(crate) store: Arc<Store>,
     pub(crate) keys: Arc<Keys>,
-    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) catalogue: Arc<Current>,
     pub(crate) links: Arc<Links>,
     pub(crate) alarms: Arc<Alarms>,
     pub(crate) durable: Arc<Durable>,
@@ -135,11 +135,12 @@ async fn records(State(operator): Shared, page: Result<Query<Page>, QueryRejecti
     let limit = limit.unwrap_or(RECORDS_DEFAULT).clamp(1, RECORDS_LIMIT);
     let rows = operator.store.metadata_after(after, limit).await?;
     let next = rows.last().map_or(after, |row| row.id);
+    let catalogue = operator.catalogue.now();
     let records: Vec<Record<'_>> = rows
         .iter()
         .map(|row| {
             let usage = &row.usage;
-            let name = operator.catalogue.route(usage.route);
+            let name = catalogue.route(usage.route);
             Record {
                 id: row.id,
                 at_ms: usage.timestamp,

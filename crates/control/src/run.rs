@@ -3,25 +3,26 @@
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use lethe_handover::Role;
 use lethe_store::Store;
 use lethe_types::{Clock, Millis};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::absent;
 use crate::alarms::Alarms;
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Catalogue, Current};
 use crate::doors::{self, Users, stopped};
 use crate::durable::Durable;
 use crate::keys::Keys;
-use crate::link_server::{self, LinkServer};
+use crate::link_server::LinkServer;
 use crate::links::Links;
 use crate::operator::{Door, Operator, router};
-use crate::start::{ControlReady, ControlStart};
+use crate::renewal::{OwnTls, Renewal};
+use crate::start::{ControlReady, ControlStart, FromControl, Supervisor, ToControl};
 use crate::{Authority, ControlError};
 
 /// What the operator sees as the name of the key that `up` makes.
@@ -50,6 +51,7 @@ pub async fn run<R>(
     start: ControlStart,
     listeners: Listeners,
     clock: Arc<dyn Clock>,
+    supervisor: Supervisor,
     shutdown: impl Future<Output = ()>,
     ready: R,
 ) -> Result<(), ControlError>
@@ -63,14 +65,17 @@ where
     let authority = Authority::open(&start.state, now)?;
     let store = Arc::new(Store::open(&start.database).await?);
     let keys = Arc::new(Keys::load(Arc::clone(&store), Arc::clone(&clock)).await?);
-    let catalogue = Arc::new(Catalogue::build(&start, &store, &authority).await?);
+    let catalogue = Current::new(Catalogue::build(&start, &store, &authority).await?);
     let links = Arc::new(Links::default());
     let alarms = Arc::new(Alarms::default());
     let durable = Durable::new();
     let users = Users::new(start.operator_uid)?;
 
+    let console_ip = console_address.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address| address.ip());
+    let own = OwnTls::issue(&authority, console_ip, now)?;
+    let (link_tls, console_tls) = (watch::Sender::new(own.link), watch::Sender::new(own.console));
     let link_server = Arc::new(LinkServer {
-        tls: Arc::new(link_server::tls_config(&authority.issue(Role::Control, now)?)?),
+        tls: link_tls.subscribe(),
         store: Arc::clone(&store),
         keys: Arc::clone(&keys),
         catalogue: Arc::clone(&catalogue),
@@ -79,24 +84,17 @@ where
         durable: Arc::clone(&durable),
         clock: Arc::clone(&clock),
     });
-    let console_ip = console_address.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address| address.ip());
-    let console_tls = Arc::new(doors::tls_config(&authority.issue_console(console_ip, now)?)?);
-
     ready(ControlReady {
         first_key: first_key(&start, &keys).await?,
         verify_key: authority.verify_key()?,
-        endpoints: catalogue.endpoints.clone(),
-        identities: start
-            .issue
-            .iter()
-            .map(|role| Ok((*role, authority.issue(*role, now)?)))
-            .collect::<Result<_, ControlError>>()?,
+        endpoints: catalogue.now().endpoints.clone(),
+        identities: authority.issue_all(&start.issue, now)?,
         authority: authority.certificate().to_vec(),
     });
     let operator = Arc::new(Operator {
         store: Arc::clone(&store),
-        keys,
-        catalogue,
+        keys: Arc::clone(&keys),
+        catalogue: Arc::clone(&catalogue),
         links: Arc::clone(&links),
         alarms,
         durable,
@@ -104,6 +102,29 @@ where
         started: now,
         build: start.build,
     });
+
+    let Supervisor { orders, news } = supervisor;
+    let console_accepts = console_tls.subscribe();
+    let renewal = Renewal {
+        authority: &authority,
+        roles: &start.issue,
+        console: console_ip,
+        link_tls,
+        console_tls,
+        news: news.clone(),
+        clock: clock.as_ref(),
+        issued: AtomicU64::new(now),
+    };
+    let configure = async |order| {
+        let configured = configure(order, &start, &store, &authority, &keys, &catalogue).await;
+        let good = configured.is_ok();
+        // Nobody listens any more at the end.
+        let _ = news.send(FromControl::Configured(configured.map_err(|error| error.to_string())));
+        if good {
+            // A failure is made good by the next look at the clock.
+            let _ = renewal.issue();
+        }
+    };
 
     let (stop, stopping) = watch::channel(false);
     tokio::join!(
@@ -115,14 +136,50 @@ where
         async {
             if let Some(console) = console {
                 let router = router(Arc::clone(&operator), Door::Console);
-                doors::serve_console(console, console_tls, router, stopping.clone()).await;
+                doors::serve_console(console, console_accepts, router, stopping.clone()).await;
             }
         },
         doors::serve_socket(operator_socket, users, router(Arc::clone(&operator), Door::Socket), stopping.clone()),
+        obey(orders, configure, stopping.clone()),
+        renewal.keep(stopping.clone()),
         absent::look(&store, &links, clock.as_ref(), stopping.clone()),
         keep_house(&store, clock.as_ref(), start.metadata_days, stopping.clone()),
     );
     store.close().await.map_err(ControlError::from)
+}
+
+/// Follows what the supervisor says while control runs.
+async fn obey(
+    mut orders: mpsc::UnboundedReceiver<ToControl>,
+    configure: impl AsyncFn(ToControl),
+    mut stop: watch::Receiver<bool>,
+) {
+    loop {
+        tokio::select! {
+            () = stopped(&mut stop) => return,
+            order = orders.recv() => match order {
+                Some(order) => configure(order).await,
+                None => return,
+            },
+        }
+    }
+}
+
+/// Puts another configuration in force, and returns its signed endpoint list. Every link gets it at once.
+async fn configure(
+    order: ToControl,
+    start: &ControlStart,
+    store: &Store,
+    authority: &Authority,
+    keys: &Keys,
+    current: &Current,
+) -> Result<Vec<u8>, ControlError> {
+    let ToControl::Configure { providers, models } = order;
+    let catalogue = Catalogue::build(&ControlStart { providers, models, ..start.clone() }, store, authority).await?;
+    keys.raise().await?;
+    let endpoints = catalogue.endpoints.clone();
+    current.replace(catalogue);
+    Ok(endpoints)
 }
 
 /// The first key, if one is wanted and there has never been any.

@@ -5,10 +5,11 @@
 
 use std::path::PathBuf;
 
-use lethe_handover::{Identity, Role};
+use lethe_handover::{Identity, MESSAGE_LIMIT, Role};
 use lethe_policy::Provider;
-use lethe_types::Operation;
+use lethe_types::{Operation, SecretBytes};
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
 
 /// Days that operational metadata is kept where the configuration says nothing (policy 2.1: "minimum period").
 pub const DEFAULT_METADATA_DAYS: u32 = 90;
@@ -80,6 +81,55 @@ pub struct ControlStart {
     pub metadata_days: u32,
     /// Hash of the build, as gateways send it in their `Hello`.
     pub build: u64,
+}
+
+/// What a supervisor tells a control that runs.
+#[derive(Clone, Serialize, Deserialize)]
+pub enum ToControl {
+    /// Another configuration. Answer: [`FromControl::Configured`], and then [`FromControl::Issued`].
+    Configure {
+        /// As [`ControlStart::providers`].
+        providers: Vec<ProviderSetup>,
+        /// As [`ControlStart::models`].
+        models: Vec<ModelSetup>,
+    },
+}
+
+/// What a control that runs tells its supervisor.
+#[derive(Clone, Serialize, Deserialize)]
+pub enum FromControl {
+    /// The new configuration is in force, with this signed endpoint list; or why the old one stays.
+    Configured(Result<Vec<u8>, String>),
+    /// New identities, for new handshakes: as many as [`ControlStart::issue`] names.
+    Issued(Vec<(Role, Identity)>),
+}
+
+impl ToControl {
+    /// As it passes on the channel; `None` if it is too large for that.
+    #[must_use]
+    pub fn encode(&self) -> Option<SecretBytes> {
+        let bytes = SecretBytes::new(postcard::to_allocvec(self).ok()?);
+        (bytes.expose().len() < MESSAGE_LIMIT - ENVELOPE).then_some(bytes)
+    }
+}
+
+impl FromControl {
+    /// Reads what passed on the channel.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        postcard::from_bytes(bytes).ok()
+    }
+}
+
+/// Room for what is around a message.
+const ENVELOPE: usize = 64;
+
+/// Control's ends of what it and its supervisor tell each other while it runs.
+pub struct Supervisor {
+    /// What it is told.
+    pub orders: mpsc::UnboundedReceiver<ToControl>,
+    /// What it tells.
+    pub news: mpsc::UnboundedSender<FromControl>,
 }
 
 /// What control answers once, when it is about to accept.

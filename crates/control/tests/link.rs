@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use harness::{Control, INSTANCE, record, usage};
 use lethe_control::Authority;
+use lethe_control::start::{Address, ControlStart, FromControl, ToControl};
 use lethe_handover::Role;
 use lethe_link::{ALPN, Beat, Down, Up};
 use lethe_policy::endpoints::SignedEndpoints;
@@ -52,6 +53,43 @@ async fn a_gateway_links_gets_its_snapshot_and_delivers_each_record_once() {
         assert_eq!(control.alarm(alarm.name()).await, 0, "{}", alarm.name());
     }
     drop(gateway);
+    control.end().await;
+}
+
+#[tokio::test]
+async fn another_configuration_reaches_the_links_that_are_open() {
+    let folder = TempDir::new().unwrap();
+    let control = Control::start(&folder).await;
+    let (mut gateway, first, before) = control.link(INSTANCE).await;
+    let ControlStart { mut providers, mut models, .. } = harness::start(folder.path());
+    providers[0].dial = Some(Address { host: "127.0.0.1".into(), port: 7778 });
+    models[0].id = "other".into();
+    models[0].routes[0].model = "upstream-2".into();
+    control.order(ToControl::Configure { providers: providers.clone(), models: models.clone() });
+    let FromControl::Configured(Ok(endpoints)) = control.news().await else { panic!("refused") };
+    let FromControl::Issued(identities) = control.news().await else { panic!("nothing issued") };
+    assert!(identities.iter().all(|(role, identity)| identity.chain != control.identity(*role).chain));
+    let pushed = gateway.hear_until(|frame| if let Down::Endpoints(list) = frame { Some(list) } else { None }).await.unwrap();
+    let Down::Snapshot(after) = gateway.hear().await.unwrap() else { panic!("the snapshot comes after the endpoints") };
+    assert!(pushed == endpoints && pushed != first);
+    let list = |signed: &[u8]| SignedEndpoints::verify(signed, &control.ready.verify_key).unwrap();
+    assert!(list(&pushed).version > list(&first).version && after.version > before.version);
+    assert_eq!(list(&pushed).endpoints[1].port, 7778);
+    assert_eq!((after.models.len(), after.models[0].id.as_str(), after.keys.len()), (1, "other", 1));
+    // Records of the route that left are still taken, and those of the new one as well.
+    let account = after.keys[0].account;
+    let new = Usage { route: after.models[0].routes[0].id, ..usage(account) };
+    assert_ne!(new.route, before.models[0].routes[0].id);
+    gateway.say(&[record(&usage(account), 1), record(&new, 2)]).await;
+    gateway.hear_ack(2).await;
+    assert_eq!(control.alarm("refused_record").await, 0);
+
+    // One that cannot be leaves everything as it is.
+    models[0].routes[0].provider = "nobody".into();
+    control.order(ToControl::Configure { providers, models });
+    assert!(matches!(control.news().await, FromControl::Configured(Err(_))));
+    let (_again, endpoints, snapshot) = control.link(InstanceId([9; 12])).await;
+    assert_eq!((endpoints, snapshot.models[0].id.as_str()), (pushed, "other"));
     control.end().await;
 }
 

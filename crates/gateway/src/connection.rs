@@ -81,7 +81,7 @@ pub(crate) async fn serve(socket: TcpStream, tls: Option<Arc<ServerConfig>>, ups
             }
         };
         // It changes once.
-        if draining.has_changed().unwrap_or(true) {
+        if draining.has_changed().unwrap_or(true) || upstreams.shared.is_retired() {
             connection.close_after_this();
         }
         let serving = listener::Serving::begin();

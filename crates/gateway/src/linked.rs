@@ -63,7 +63,12 @@ impl Link {
         match frame {
             Down::Ack { .. } | Down::Heartbeat => {}
             Down::Durable(durable) => self.shared.set_durable(durable),
-            Down::Endpoints(list) => drop(endpoints.send(list)),
+            // Before the snapshot whose providers refer to them: nobody may dial what the dialer has not heard of.
+            Down::Endpoints(list) => {
+                if let Err(list) = self.shared.dialer.try_update(list) {
+                    drop(endpoints.send(list));
+                }
+            }
             Down::Isolate => self.shared.isolate(),
             Down::KeyAdded(entry) => self.shared.add_key(entry),
             Down::KeyRevoked(id) => self.shared.revoke_key(id),

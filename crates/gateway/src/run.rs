@@ -10,17 +10,18 @@ use lethe_confine::dial;
 use lethe_confine::start::GatewayStart;
 use lethe_handover::{FromChild, Stage};
 use lethe_link::Outbox;
-use lethe_tls::{client_of_authority, server_for_clients};
+use lethe_tls::{Certificate, client_of_authority, server_for_clients};
 use lethe_usage::InstanceId;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::LocalSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::linked::Link;
 use crate::listener::{Room, Worker};
 use crate::shared::Shared;
-use crate::{listener, probes, supervised};
+use crate::supervised::{Farewell, Supervised};
+use crate::{listener, probes};
 
 /// ALPN between gateway and node.
 const NODE_PROTOCOL: &[u8] = b"http/1.1";
@@ -30,6 +31,10 @@ const LAST_RECORDS: Duration = Duration::from_secs(5);
 const FIRST_SNAPSHOT: Duration = Duration::from_secs(10);
 /// The same for probes, which wait less.
 const FIRST_PROBE: Duration = Duration::from_secs(1);
+/// For clients to move over to the gateway that has taken this one's place, before idle connections are closed.
+const MOVING: Duration = Duration::from_secs(5);
+/// For streams that were open then: every request has limits of its own that end it before this.
+const RETIRED: Duration = Duration::from_secs(60 * 60);
 /// Stack of a worker thread, in bytes: generous for JSON nesting and TLS, small enough to bound.
 const WORKER_STACK: usize = 2 * 1024 * 1024;
 
@@ -57,13 +62,11 @@ async fn serve(start: GatewayStart) -> Result<(), Stage> {
         watch: posture,
     } = start;
     progress.begin(Stage::Role);
-    let (authority, chain) = (&identity.authority, &identity.chain);
-    let toward = |protocol: &[u8]| client_of_authority(authority, chain, identity.key.clone(), protocol).map_err(|_| Stage::Role);
+    let own = Certificate::new(&identity.chain, identity.key).map_err(|_| Stage::Role)?;
+    let toward = |protocol: &[u8]| client_of_authority(&identity.authority, Arc::clone(&own), protocol).map_err(|_| Stage::Role);
     let (link, nodes) = (toward(lethe_link::ALPN)?, toward(NODE_PROTOCOL)?);
-    let tls = match client_tls {
-        Some(tls) => Some(server_for_clients(&tls.chain, tls.key).map_err(|_| Stage::Role)?),
-        None => None,
-    };
+    let certificate = client_tls.map(|tls| Certificate::new(&tls.chain, tls.key)).transpose().map_err(|_| Stage::Role)?;
+    let tls = certificate.clone().map(server_for_clients).transpose().map_err(|_| Stage::Role)?;
     let clients = listen(client_listener)?;
     let probe_listener = listen(probe_listener)?;
     let dialer = dial::Client::new(dialer).map_err(|_| Stage::Role)?;
@@ -93,7 +96,7 @@ async fn serve(start: GatewayStart) -> Result<(), Stage> {
         }
     });
     let build = lethe_confine::panic::BUILD;
-    tokio::task::spawn_local(Link { shared: Arc::clone(&shared), config: link, nodes, arena, build }.keep());
+    tokio::task::spawn_local(Link { shared: Arc::clone(&shared), config: link, nodes, arena: arena.clone(), build }.keep());
     let accepting = tokio::task::spawn_local({
         let (shared, room, mut ending) = (Arc::clone(&shared), Arc::clone(&room), draining.clone());
         async move {
@@ -107,16 +110,47 @@ async fn serve(start: GatewayStart) -> Result<(), Stage> {
 
     channel.send(&FromChild::Ready(Box::new(posture.posture().clone())), &[]).await.map_err(|_| Stage::Role)?;
     progress.serving();
-    supervised::until_drain(&channel, &posture, &dialer).await;
-
-    let _ = drain.send(true);
+    let supervised = Supervised { channel, watch: posture, dialer, clients: certificate, own, arena };
+    let farewell = tokio::select! {
+        farewell = supervised.until_farewell() => farewell,
+        farewell = tell_linked(&shared, &supervised) => farewell,
+    };
     // Every permit back is every connection ended.
-    drop(accepting.await);
     let open = Semaphore::acquire_many(&room.seats, limits.max_connections);
-    drop(timeout(Duration::from_secs(limits.drain_seconds.into()), open).await);
+    tokio::pin!(open);
+    if farewell == Farewell::Retire {
+        accepting.abort();
+        shared.retire();
+        tokio::select! {
+            _ = &mut open => {}
+            // Clients that keep an idle connection get a while to use it once more, and are told to close it then.
+            () = sleep(MOVING) => {
+                let _ = drain.send(true);
+                tokio::select! {
+                    _ = timeout(RETIRED, &mut open) => {}
+                    _ = supervised.until_farewell() => drop(timeout(Duration::from_secs(limits.drain_seconds.into()), &mut open).await),
+                }
+            }
+            _ = supervised.until_farewell() => {
+                let _ = drain.send(true);
+                drop(timeout(Duration::from_secs(limits.drain_seconds.into()), &mut open).await);
+            }
+        }
+    } else {
+        let _ = drain.send(true);
+        drop(accepting.await);
+        drop(timeout(Duration::from_secs(limits.drain_seconds.into()), open).await);
+    }
     drop(timeout(LAST_RECORDS, outbox.settled()).await);
-    let _ = channel.send(&FromChild::Drained, &[]).await;
+    let _ = supervised.channel.send(&FromChild::Drained, &[]).await;
     Ok(())
+}
+
+/// Tells the supervisor once there is a snapshot; has nothing else to say.
+async fn tell_linked(shared: &Shared, supervised: &Supervised) -> Farewell {
+    shared.filled().await;
+    let _ = supervised.channel.send(&FromChild::Linked, &[]).await;
+    std::future::pending().await
 }
 
 fn listen(socket: OwnedFd) -> Result<TcpListener, Stage> {

@@ -53,6 +53,8 @@ pub(crate) struct Shared {
     /// True from the moment that a drain begins.
     pub(crate) draining: watch::Receiver<bool>,
     catalogue: RwLock<Option<Arc<Catalogue>>>,
+    /// Another gateway has taken this one's place: connections end with their next answer.
+    retired: AtomicBool,
     /// True once there is a catalogue.
     filled: watch::Sender<bool>,
     keys: RwLock<HashMap<KeyHash, KeyEntry>>,
@@ -74,6 +76,7 @@ impl Shared {
             outbox,
             draining,
             catalogue: RwLock::new(None),
+            retired: AtomicBool::new(false),
             filled: watch::Sender::new(false),
             keys: RwLock::new(HashMap::new()),
             // A worker's view begins at 0, which is none.
@@ -122,6 +125,16 @@ impl Shared {
         }
         self.change_keys(|keys| *keys = entries.iter().map(|entry| (entry.hash, *entry)).collect());
         self.filled.send_replace(true);
+    }
+
+    /// Has every connection end with its next answer.
+    pub(crate) fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether connections end with their next answer.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Relaxed)
     }
 
     /// Waits until the first snapshot has been taken over.

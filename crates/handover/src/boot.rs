@@ -118,6 +118,15 @@ pub enum ToChild {
     ReplaceDialer,
     /// Try every way out again and report ([`FromChild::Posture`]).
     SelfTest,
+    /// To a gateway: what the client port shows in new handshakes from now on. Answer: [`FromChild::Rotated`].
+    ClientTls(Box<ClientTls>),
+    /// To a gateway or node front: who it is in new handshakes from now on. Answer: [`FromChild::Rotated`].
+    Identity(Box<Identity>),
+    /// Another has taken this one's place on the same listener: stop accepting, let clients move over, and finish what is open,
+    /// however long it takes. [`ToChild::Drain`] may follow.
+    Retire,
+    /// To control: a message of its own, in its own encoding.
+    ToControl(SecretBytes),
 }
 
 /// How the child is to be confined.
@@ -151,4 +160,10 @@ pub enum FromChild {
     Panicked(PanicReport),
     /// Everything is handed over; the process exits next.
     Drained,
+    /// From a gateway: it has its first snapshot from control, and lets clients in.
+    Linked,
+    /// Whether a new certificate and key were taken.
+    Rotated(bool),
+    /// From control: a message of its own, in its own encoding.
+    FromControl(SecretBytes),
 }

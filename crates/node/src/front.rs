@@ -8,7 +8,7 @@ use std::time::Duration;
 use lethe_confine::channel::{AsyncChannel, Channel};
 use lethe_confine::start::NodeStart;
 use lethe_handover::{FromChild, Stage, ToChild};
-use lethe_tls::{TlsStream, server_of_authority};
+use lethe_tls::{Certificate, TlsStream, server_of_authority};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustls::ServerConfig;
 use tokio::io::AsyncWriteExt;
@@ -26,6 +26,8 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const CONNECTION: u8 = 0;
 /// For open connections to finish on a drain. Gateways drain first, so there is nothing left as a rule.
 const DRAIN: Duration = Duration::from_secs(5);
+/// The same when another front has taken this one's place: gateways give their idle connections up before this.
+const RETIRED: Duration = Duration::from_secs(60 * 60);
 
 /// Serves until the supervisor asks for a drain.
 ///
@@ -39,9 +41,10 @@ pub fn run(start: NodeStart) -> Result<(), Stage> {
 }
 
 async fn serve(start: NodeStart) -> Result<(), Stage> {
-    let NodeStart { identity, max_connections, listener, acceptor, channel, mut progress, watch } = start;
+    let NodeStart { identity, max_connections, arena, listener, acceptor, channel, mut progress, watch } = start;
     progress.begin(Stage::Role);
-    let tls = server_of_authority(&identity.authority, &identity.chain, identity.key, PROTOCOL).map_err(|_| Stage::Role)?;
+    let own = Certificate::new(&identity.chain, identity.key).map_err(|_| Stage::Role)?;
+    let tls = server_of_authority(&identity.authority, Arc::clone(&own), PROTOCOL).map_err(|_| Stage::Role)?;
     let listener = std::net::TcpListener::from(listener);
     listener.set_nonblocking(true).map_err(|_| Stage::Role)?;
     let listener = TcpListener::from_std(listener).map_err(|_| Stage::Role)?;
@@ -52,20 +55,33 @@ async fn serve(start: NodeStart) -> Result<(), Stage> {
 
     channel.send(&FromChild::Ready(Box::new(watch.posture().clone())), &[]).await.map_err(|_| Stage::Role)?;
     progress.serving();
-    loop {
+    let limit = loop {
         match channel.recv::<ToChild>().await {
             Ok((ToChild::SelfTest, _)) => {
                 let posture = FromChild::Posture(Box::new(watch.again()));
                 if channel.send(&posture, &[]).await.is_err() {
-                    break;
+                    break DRAIN;
                 }
             }
-            Ok((ToChild::Drain, _)) | Err(_) => break,
+            Ok((ToChild::Identity(identity), _)) => {
+                let key = arena.put(identity.key.expose());
+                let taken = key.is_ok_and(|key| own.replace(&identity.chain, key).is_ok());
+                // A supervisor that is gone is noticed by the next receive.
+                let _ = channel.send(&FromChild::Rotated(taken), &[]).await;
+            }
+            Ok((ToChild::Retire, _)) => break RETIRED,
+            Ok((ToChild::Drain, _)) | Err(_) => break DRAIN,
             Ok(_) => {}
         }
-    }
+    };
     accepting.abort();
-    drop(timeout(DRAIN, room.acquire_many(max_connections)).await);
+    let open = timeout(limit, room.acquire_many(max_connections));
+    tokio::pin!(open);
+    tokio::select! {
+        _ = &mut open => {}
+        // Whatever is said now means the end.
+        _ = channel.recv::<ToChild>(), if limit == RETIRED => drop(timeout(DRAIN, open).await),
+    }
     let _ = channel.send(&FromChild::Drained, &[]).await;
     Ok(())
 }

@@ -40,6 +40,11 @@ impl Backoff {
         self.running_since = Some(now);
     }
 
+    /// For how long the part has been serving.
+    pub(crate) fn running_for(&self, now: Instant) -> Option<Duration> {
+        self.running_since.map(|since| now.saturating_duration_since(since))
+    }
+
     /// The part ended at `now`, or could not be started: how long to wait.
     pub(crate) fn ended(&mut self, now: Instant) -> Duration {
         let ran = self.running_since.take().map(|since| now.saturating_duration_since(since));

@@ -10,7 +10,7 @@ use std::{
 };
 
 use lethe_confine::channel::{AsyncChannel, Channel, ChannelError};
-use lethe_handover::{FromChild, ToChild};
+use lethe_handover::{FromChild, SecretBytes, ToChild};
 use rustix::{
     fs::{Mode, OFlags},
     process::{DumpableBehavior, Gid, Resource, Rlimit, Signal, Uid},
@@ -18,7 +18,7 @@ use rustix::{
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::oneshot,
+    sync::{mpsc, oneshot},
 };
 
 /// What control was started with.
@@ -63,8 +63,14 @@ impl ControlChannel {
         let _ = self.0.send(&Err::<(), _>(reason), &[]).await;
     }
 
-    /// Passes `ready` on once it is there, then waits until the end is asked for: by the supervisor's word or its death.
-    pub async fn until_asked<T: Serialize>(&self, ready: oneshot::Receiver<T>) {
+    /// Passes `ready` on once it is there, then orders and news, and waits until the end is asked for: by the supervisor's word or
+    /// its death.
+    pub async fn until_asked<T: Serialize, O: DeserializeOwned, N: Serialize>(
+        &self,
+        ready: oneshot::Receiver<T>,
+        orders: mpsc::UnboundedSender<O>,
+        mut news: mpsc::UnboundedReceiver<N>,
+    ) {
         let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
         let Ok(answer) = ready.await else { return };
         if self.0.send(&Ok::<_, String>(answer), &[]).await.is_err() {
@@ -74,8 +80,20 @@ impl ControlChannel {
             tokio::select! {
                 message = self.0.recv::<ToChild>() => match message {
                     Ok((ToChild::Drain, _)) | Err(_) => return,
+                    Ok((ToChild::ToControl(order), _)) => {
+                        if let Ok(order) = postcard::from_bytes(order.expose()) {
+                            // Nobody listens any more at the end.
+                            let _ = orders.send(order);
+                        }
+                    }
                     Ok(_) => {}
                 },
+                Some(news) = news.recv() => {
+                    if let Ok(news) = postcard::to_allocvec(&news) {
+                        // A supervisor that is gone is noticed by the next receive.
+                        let _ = self.0.send(&FromChild::FromControl(SecretBytes::new(news)), &[]).await;
+                    }
+                }
                 _ = terminate.recv() => return,
             }
         }

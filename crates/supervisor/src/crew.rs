@@ -2,9 +2,11 @@
 
 use std::{os::fd::OwnedFd, sync::Arc, time::Duration};
 
-use lethe_handover::{PanicReport, Role, ToChild};
+use lethe_handover::{PanicReport, Role, SecretBytes, ToChild};
 
-use crate::{Exit, Part};
+use tokio::time::timeout;
+
+use crate::{Answer, Exit, Order, Part, roster::Roster};
 
 /// Starts parts again, and is told what happens.
 pub trait Crew: Send + Sync + 'static {
@@ -12,6 +14,12 @@ pub trait Crew: Send + Sync + 'static {
     ///
     /// The error says why it did not start; it is told as it is, so it must be free of content.
     fn start(self: Arc<Self>, role: Role) -> impl Future<Output = Result<Started, String>> + Send;
+
+    /// Carries an order out. `mates` are the parts that run.
+    fn obey(self: Arc<Self>, order: Order, mates: Crewmates) -> impl Future<Output = Obeyed> + Send;
+
+    /// Control said this, in its own encoding.
+    fn heard(&self, said: &SecretBytes, mates: &Crewmates);
 
     /// These run now.
     fn running(&self, parts: &[(Role, u32)]);
@@ -27,6 +35,40 @@ pub struct Started {
     pub parts: Vec<Part>,
     /// What other parts have to be told of it.
     pub errands: Vec<Errand>,
+}
+
+/// What came of an order.
+pub struct Obeyed {
+    /// What was started; those that had its places before retire and finish what is open, however long it takes.
+    pub started: Vec<Part>,
+    /// What the one who gave the order is told.
+    pub answer: Answer,
+}
+
+/// The parts that run, for those who have to tell them something.
+#[derive(Clone)]
+pub struct Crewmates(pub(crate) Arc<Roster>);
+
+impl Crewmates {
+    /// Sends a message to the part with this role; false if there is none now.
+    pub fn send(&self, to: Role, message: ToChild) -> bool {
+        self.0.current(to).map(|(_, part)| part.send(message, Vec::new())).is_some()
+    }
+}
+
+impl Crewmates {
+    /// Has the part with this role end, and waits until another has its place: started as after any end. False if none has within
+    /// `limit`.
+    pub async fn replace(&self, role: Role, limit: Duration) -> bool {
+        let Some((old, mut part)) = self.0.current(role) else { return false };
+        self.0.expect_end(old);
+        part.drain();
+        let replaced = async {
+            part.ended().await;
+            self.0.successor(role, old).await;
+        };
+        timeout(limit, replaced).await.is_ok()
+    }
 }
 
 /// A message for a part that runs already.
@@ -55,8 +97,12 @@ pub enum Notice {
         /// When it is started again.
         pause: Duration,
     },
+    /// An order that nobody waits for was carried out, or not.
+    Answered(Order, Answer),
     /// A part did not finish in time and was killed.
     Late(Role),
+    /// A part did not take a new certificate: the old one stays.
+    NotRotated(Role),
     /// A part could not be started again.
     NotStarted {
         /// Who.

@@ -11,6 +11,7 @@ mod drain;
 mod explain;
 mod inherited;
 mod launch;
+mod order;
 mod part;
 mod posts;
 mod report;
@@ -25,7 +26,7 @@ mod users;
 
 pub use backoff::Pauses;
 pub use control_side::{ControlBoot, ControlChannel, give_up_rights};
-pub use crew::{Crew, Errand, Notice, Started};
+pub use crew::{Crew, Crewmates, Errand, Notice, Obeyed, Started};
 pub use drain::DrainLimits;
 pub use inherited::shed_inherited_descriptors;
 pub use launch::{Control, Launcher, beside, packet_pair};
@@ -34,6 +35,7 @@ pub use lethe_confine::{
     panic::BUILD,
     posture::{KernelView, of_process},
 };
+pub use order::{Answer, Order, Outcome};
 pub use part::{Part, PartEvent};
 pub use report::{PartReport, Report, ReportRequest};
 pub use signals::Signals;

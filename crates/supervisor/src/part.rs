@@ -10,7 +10,7 @@ use std::{
 };
 
 use lethe_confine::channel::AsyncChannel;
-use lethe_handover::{FromChild, PanicReport, Posture, Role, ToChild};
+use lethe_handover::{FromChild, PanicReport, Posture, Role, SecretBytes, ToChild};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, oneshot, watch},
@@ -19,12 +19,15 @@ use tokio::{
 };
 
 /// What a child did.
-#[derive(Debug)]
 pub enum PartEvent {
     /// It ended.
     Exited(Role, ExitStatus),
     /// A panic was caught in it, or is about to end it.
     Panicked(Role, PanicReport),
+    /// It took a new certificate and key, or did not.
+    Rotated(Role, bool),
+    /// Control said something in its own encoding.
+    Said(SecretBytes),
 }
 
 enum Command {
@@ -50,6 +53,7 @@ pub(crate) struct Handle {
     pub(crate) pid: u32,
     posture: Arc<Mutex<Option<Posture>>>,
     commands: mpsc::UnboundedSender<Command>,
+    linked: watch::Receiver<bool>,
     exit: watch::Receiver<Option<ExitStatus>>,
 }
 
@@ -101,9 +105,10 @@ impl Part {
         let (commands, inbox) = mpsc::unbounded_channel();
         let (outbox, events) = mpsc::unbounded_channel();
         let (exited, exit) = watch::channel(None);
+        let (links, linked) = watch::channel(false);
         let posture = Arc::new(Mutex::new(posture));
-        let handle = Handle { role, pid: child.id(), posture: Arc::clone(&posture), commands, exit };
-        let runner = Runner { role, child, channel, deaths, posture, waiting: VecDeque::new(), outbox, exited };
+        let handle = Handle { role, pid: child.id(), posture: Arc::clone(&posture), commands, linked, exit };
+        let runner = Runner { role, child, channel, deaths, posture, waiting: VecDeque::new(), outbox, links, exited };
         Ok(Self { handle, events, task: tokio::spawn(runner.run(inbox)) })
     }
 
@@ -123,6 +128,15 @@ impl Part {
     #[must_use]
     pub fn posture(&self) -> Option<Posture> {
         self.handle.posture()
+    }
+
+    /// Waits until a gateway has its first snapshot from control; false if it ends first, or has none within `limit`.
+    pub async fn linked(&self, limit: Duration) -> bool {
+        let (mut linked, mut end) = (self.handle.linked.clone(), self.handle.clone());
+        tokio::select! {
+            linked = timeout(limit, linked.wait_for(|linked| *linked)) => matches!(linked, Ok(Ok(_))),
+            () = end.ended() => false,
+        }
     }
 
     /// Ends the child: asks, waits, and kills it after `limit`. For a start that failed half-way.
@@ -169,6 +183,7 @@ struct Runner {
     posture: Arc<Mutex<Option<Posture>>>,
     waiting: VecDeque<oneshot::Sender<Posture>>,
     outbox: mpsc::UnboundedSender<PartEvent>,
+    links: watch::Sender<bool>,
     exited: watch::Sender<Option<ExitStatus>>,
 }
 
@@ -220,7 +235,14 @@ impl Runner {
             FromChild::Panicked(report) => {
                 let _ = self.outbox.send(PartEvent::Panicked(self.role, report));
             }
-            FromChild::Ready(_) | FromChild::Drained => {}
+            FromChild::Rotated(taken) => {
+                let _ = self.outbox.send(PartEvent::Rotated(self.role, taken));
+            }
+            FromChild::FromControl(said) if self.role == Role::Control => {
+                let _ = self.outbox.send(PartEvent::Said(said));
+            }
+            FromChild::Linked => drop(self.links.send_replace(true)),
+            FromChild::FromControl(_) | FromChild::Ready(_) | FromChild::Drained => {}
         }
     }
 

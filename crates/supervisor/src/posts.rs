@@ -9,15 +9,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lethe_handover::Role;
+use lethe_handover::{Role, SecretBytes, ToChild};
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     task::JoinSet,
     time::{sleep, timeout},
 };
 
 use crate::{
-    Crew, Exit, Notice, Part, PartEvent, Pauses, Started,
+    Answer, Crew, Crewmates, Exit, Notice, Obeyed, Order, Outcome, Part, PartEvent, Pauses, Started,
     backoff::Backoff,
     part::Handle,
     roster::{Number, Roster},
@@ -25,13 +25,29 @@ use crate::{
 
 /// For a part that another has replaced to end by itself.
 const RETIREMENT: Duration = Duration::from_secs(10);
+/// The same for one that still has requests to finish: beyond what it allows itself.
+const LONG_RETIREMENT: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// After a recycling that failed, before it is tried again.
+const RECYCLE_AGAIN: Duration = Duration::from_secs(10 * 60);
 
 /// What a task behind the posts came to.
 pub(crate) enum Job {
     /// The pause of a role is over.
     Due(Role),
+    /// An order was carried out, or not.
+    Obeyed(Order, Obeyed),
     /// A start ended.
     Started(Role, Result<Started, String>),
+}
+
+/// How a part leaves its place.
+#[derive(Clone, Copy)]
+enum Farewell {
+    /// It finishes what is open, however long it takes.
+    Gentle,
+    /// It serves nobody.
+    Soon,
 }
 
 struct Post {
@@ -46,18 +62,37 @@ pub(crate) struct Posts<C> {
     pub(crate) roster: Arc<Roster>,
     posts: BTreeMap<Role, Post>,
     jobs: JoinSet<Job>,
+    /// An order is on its way, and who waits for its answer.
+    ordered: bool,
+    asker: Option<oneshot::Sender<Answer>>,
+    /// After a recycling that failed.
+    recycle_after: Option<Instant>,
     events: mpsc::UnboundedSender<(Number, PartEvent)>,
 }
 
 impl<C: Crew> Posts<C> {
     pub(crate) fn new(crew: Arc<C>, pauses: Pauses, events: mpsc::UnboundedSender<(Number, PartEvent)>) -> Self {
-        Self { crew, pauses, roster: Arc::default(), posts: BTreeMap::new(), jobs: JoinSet::new(), events }
+        Self {
+            crew,
+            pauses,
+            roster: Arc::default(),
+            posts: BTreeMap::new(),
+            jobs: JoinSet::new(),
+            ordered: false,
+            asker: None,
+            recycle_after: None,
+            events,
+        }
     }
 
     /// Puts parts in their places; whoever had one of them before finishes what is open.
     pub(crate) fn adopt(&mut self, parts: Vec<Part>) {
+        self.adopt_by(parts, Farewell::Soon);
+    }
+
+    fn adopt_by(&mut self, parts: Vec<Part>, farewell: Farewell) {
         for part in parts {
-            self.retire(part.role());
+            self.retire(part.role(), farewell);
             let (handle, mut own) = part.into_parts();
             self.post(handle.role).backoff.started(Instant::now());
             let (number, events) = (self.roster.add(handle), self.events.clone());
@@ -91,6 +126,10 @@ impl<C: Crew> Posts<C> {
     pub(crate) fn go_on(&mut self, job: Job) {
         match job {
             Job::Due(role) => self.due(role),
+            Job::Obeyed(order, Obeyed { started, answer }) => {
+                self.adopt_by(started, Farewell::Gentle);
+                self.answer(order, answer);
+            }
             Job::Started(role, outcome) => self.started(role, outcome),
         }
     }
@@ -106,8 +145,14 @@ impl<C: Crew> Posts<C> {
             }
             return;
         }
+        if entry.expected {
+            self.post(role).busy = true;
+            self.jobs.spawn(async move { Job::Due(role) });
+            self.adopt(Vec::new());
+            return;
+        }
         if role == Role::Gateway {
-            self.retire(Role::Dialer);
+            self.retire(Role::Dialer, Farewell::Soon);
         }
         let pause = self.pause(role);
         if !follows {
@@ -177,13 +222,64 @@ impl<C: Crew> Posts<C> {
     }
 
     /// Takes the part with this role out of its place, if there is one, and lets it finish.
-    fn retire(&self, role: Role) {
+    fn retire(&self, role: Role, farewell: Farewell) {
         if let Some((number, _)) = self.roster.current(role)
             && let Some(handle) = self.roster.retire(number)
         {
-            handle.drain();
-            tokio::spawn(see_off(handle, RETIREMENT));
+            let limit = match farewell {
+                Farewell::Gentle => LONG_RETIREMENT,
+                Farewell::Soon => RETIREMENT,
+            };
+            match (farewell, role) {
+                (Farewell::Gentle, Role::Gateway | Role::Node) => handle.send(ToChild::Retire, Vec::new()),
+                // Its gateway still needs it, and it ends with that one.
+                (Farewell::Gentle, Role::Dialer) => {}
+                _ => handle.drain(),
+            }
+            tokio::spawn(see_off(handle, limit));
         }
+    }
+
+    /// Carries an order out, one at a time; `asker` waits for the answer, if there is one.
+    pub(crate) fn order(&mut self, order: Order, asker: Option<oneshot::Sender<Answer>>) {
+        if self.ordered {
+            let answer = Answer::failed("another reload, upgrade or recycling is on its way: try again after it");
+            self.tell_answer(order, answer, asker);
+            return;
+        }
+        (self.ordered, self.asker) = (true, asker);
+        let (crew, mates) = (Arc::clone(&self.crew), Crewmates(Arc::clone(&self.roster)));
+        self.jobs.spawn(async move { Job::Obeyed(order, crew.obey(order, mates).await) });
+    }
+
+    fn answer(&mut self, order: Order, answer: Answer) {
+        self.ordered = false;
+        if order == Order::Recycle && answer.outcome != Outcome::Done {
+            self.recycle_after = Some(Instant::now() + RECYCLE_AGAIN);
+        }
+        let asker = self.asker.take();
+        self.tell_answer(order, answer, asker);
+    }
+
+    fn tell_answer(&self, order: Order, answer: Answer, asker: Option<oneshot::Sender<Answer>>) {
+        match asker {
+            // An asker that has gone away needs no answer.
+            Some(asker) => drop(asker.send(answer)),
+            None => self.crew.tell(Notice::Answered(order, answer)),
+        }
+    }
+
+    /// How long the gateway that serves has been running; `None` too soon after it could not be replaced.
+    pub(crate) fn gateway_age(&self) -> Option<Duration> {
+        if self.recycle_after.is_some_and(|after| Instant::now() < after) {
+            return None;
+        }
+        self.posts.get(&Role::Gateway)?.backoff.running_for(Instant::now())
+    }
+
+    /// Control said something.
+    pub(crate) fn heard(&self, said: &SecretBytes) {
+        self.crew.heard(said, &Crewmates(Arc::clone(&self.roster)));
     }
 }
 

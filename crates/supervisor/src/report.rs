@@ -7,11 +7,13 @@ use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream},
+    sync::{mpsc, oneshot},
+    task::JoinSet,
     time::timeout,
 };
 
 use crate::{
-    ExitCount, FailedStarts, PanicCount,
+    Answer, ExitCount, FailedStarts, Order, PanicCount,
     roster::{Entry, Roster},
 };
 
@@ -19,6 +21,10 @@ use crate::{
 const QUESTION_BYTES: u64 = 1024;
 /// For the question, for a self-test of one part, and for the answer to be taken.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// For an order: every part may be started anew, one after the other.
+const ORDER_PATIENCE: Duration = Duration::from_secs(300);
+/// Questions at once.
+const AT_ONCE: usize = 16;
 
 /// The question.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +33,9 @@ pub struct ReportRequest {
     /// Have every part try its ways out again now.
     #[serde(default)]
     pub probe: bool,
+    /// Carry this out; the answer is an [`Answer`] then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<Order>,
 }
 
 /// The answer.
@@ -66,44 +75,61 @@ pub struct PartReport {
     pub retired: bool,
 }
 
+/// An order, and where its answer goes.
+pub(crate) type Ordered = (Order, oneshot::Sender<Answer>);
+
 /// Answers questions for ever.
-pub(crate) async fn serve(listener: UnixListener, roster: Arc<Roster>) {
+pub(crate) async fn serve(listener: UnixListener, roster: Arc<Roster>, orders: mpsc::UnboundedSender<Ordered>) {
+    let mut open = JoinSet::new();
     loop {
-        // One at a time: there is one operator, and no question takes long. A failed accept is the asker's affair; the pause
-        // keeps a machine without free descriptors from spinning.
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let _ = timeout(PATIENCE * 8, answer(stream, &roster)).await;
-            }
-            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        tokio::select! {
+            Some(_) = open.join_next() => {}
+            accepted = listener.accept(), if open.len() < AT_ONCE => match accepted {
+                Ok((stream, _)) => {
+                    let (roster, orders) = (Arc::clone(&roster), orders.clone());
+                    open.spawn(async move { timeout(ORDER_PATIENCE, answer(stream, &roster, &orders)).await });
+                }
+                // A failed accept is the asker's affair; the pause keeps a machine without free descriptors from spinning.
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            },
         }
     }
 }
 
-async fn answer(mut stream: UnixStream, roster: &Roster) -> Option<()> {
+async fn answer(mut stream: UnixStream, roster: &Roster, orders: &mpsc::UnboundedSender<Ordered>) -> Option<()> {
     let mut line = String::new();
     let (read, mut write) = stream.split();
     timeout(PATIENCE, BufReader::new(read.take(QUESTION_BYTES)).read_line(&mut line)).await.ok()?.ok()?;
     let request: ReportRequest = serde_json::from_str(&line).ok()?;
-    let mut reports = Vec::new();
-    for part in roster.entries().iter().filter(|part| part.handle.status().is_none()) {
-        reports.push(report(part, request).await);
-    }
-    let missing = roster.missing();
-    let report = roster.tally(|tally| Report {
-        supervisor: std::process::id(),
-        parts: reports,
-        missing,
-        exits: tally.exits(),
-        failed_starts: tally.failed_starts(),
-        panics: tally.panics(),
-    });
-    let mut text = serde_json::to_vec(&report).ok()?;
+    let mut text = match request.order {
+        Some(order) => {
+            let (asker, answer) = oneshot::channel();
+            orders.send((order, asker)).ok()?;
+            serde_json::to_vec(&answer.await.ok()?).ok()?
+        }
+        None => serde_json::to_vec(&everything(roster, request).await).ok()?,
+    };
     text.push(b'\n');
     timeout(PATIENCE, write.write_all(&text)).await.ok()?.ok()
 }
 
-async fn report(Entry { handle, retired }: &Entry, request: ReportRequest) -> PartReport {
+async fn everything(roster: &Roster, request: ReportRequest) -> Report {
+    let mut parts = Vec::new();
+    for part in roster.entries().iter().filter(|part| part.handle.status().is_none()) {
+        parts.push(report(part, request).await);
+    }
+    let missing = roster.missing();
+    roster.tally(|tally| Report {
+        supervisor: std::process::id(),
+        parts,
+        missing,
+        exits: tally.exits(),
+        failed_starts: tally.failed_starts(),
+        panics: tally.panics(),
+    })
+}
+
+async fn report(Entry { handle, retired, .. }: &Entry, request: ReportRequest) -> PartReport {
     let (role, pid, known, retired) = (handle.role, handle.pid, handle.posture(), *retired);
     if !request.probe || known.is_none() {
         return PartReport { role, pid, posture: known, silent: false, retired };

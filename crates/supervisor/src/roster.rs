@@ -6,6 +6,7 @@ use std::{
 };
 
 use lethe_handover::Role;
+use tokio::sync::watch;
 
 use crate::{part::Handle, tally::Tally};
 
@@ -17,11 +18,15 @@ pub(crate) struct Entry {
     pub(crate) handle: Handle,
     /// Another has taken its place; it finishes what is open.
     pub(crate) retired: bool,
+    /// It was asked to end, for another to take its place.
+    pub(crate) expected: bool,
 }
 
 #[derive(Default)]
 pub(crate) struct Roster {
     inner: Mutex<Inner>,
+    /// Rises with every part that is added.
+    changes: watch::Sender<u64>,
 }
 
 #[derive(Default)]
@@ -39,7 +44,8 @@ impl Roster {
         let number = inner.next;
         inner.next += 1;
         inner.missing.retain(|role| *role != handle.role);
-        inner.entries.insert(number, Entry { handle, retired: false });
+        self.changes.send_modify(|changes| *changes += 1);
+        inner.entries.insert(number, Entry { handle, retired: false, expected: false });
         number
     }
 
@@ -60,6 +66,22 @@ impl Roster {
         let entry = inner.entries.get_mut(&number)?;
         entry.retired = true;
         Some(entry.handle.clone())
+    }
+
+    /// Marks a part as one whose end is asked for, and which is started again then.
+    pub(crate) fn expect_end(&self, number: Number) {
+        if let Some(entry) = self.lock().entries.get_mut(&number) {
+            entry.expected = true;
+        }
+    }
+
+    /// Waits until another part than `old` holds `role`.
+    pub(crate) async fn successor(&self, role: Role, old: Number) {
+        let mut changes = self.changes.subscribe();
+        while self.current(role).is_none_or(|(number, _)| number == old) {
+            // The sender is this object's own: there is no error.
+            let _ = changes.changed().await;
+        }
     }
 
     /// The part that holds `role` now.

@@ -10,12 +10,14 @@ use tokio::{
 };
 
 use crate::{
-    Crew, DrainLimits, Notice, Part, PartEvent, Pauses, Signals, drain::drain, part::Handle, posts::Posts, report,
-    roster::Roster, swap,
+    Crew, DrainLimits, Notice, Order, Part, PartEvent, Pauses, Signals, drain::drain, part::Handle, posts::Posts, report,
+    roster::Roster, signals::Asked, swap,
 };
 
 /// How often swap is looked for.
 const SWAP_CHECK: Duration = Duration::from_secs(10);
+/// How often the gateway's age is looked at.
+const AGE_CHECK: Duration = Duration::from_millis(500);
 
 /// How [`supervise`] goes about it.
 #[derive(Clone, Copy, Debug)]
@@ -24,12 +26,14 @@ pub struct Rules {
     pub drain: DrainLimits,
     /// Pauses before new starts.
     pub pauses: Pauses,
+    /// A gateway that has run for so long is replaced.
+    pub recycle_after: Duration,
 }
 
 /// Why [`supervise`] came back.
 #[derive(Debug)]
 pub enum End {
-    /// Somebody asked (SIGTERM, SIGINT, SIGHUP, `asked`), and everything was drained.
+    /// Somebody asked (SIGTERM, SIGINT, `asked`), and everything was drained.
     Asked,
     /// Swap appeared while memory was not locked; the data plane was ended at once.
     Swap,
@@ -51,20 +55,35 @@ pub async fn supervise<C: Crew>(
     let mut posts = Posts::new(Arc::clone(&crew), rules.pauses, sender);
     posts.adopt(parts);
     let roster = Arc::clone(&posts.roster);
-    let reporter = tokio::spawn(report::serve(reports, Arc::clone(&roster)));
+    let (orders, mut ordered) = mpsc::unbounded_channel();
+    let reporter = tokio::spawn(report::serve(reports, Arc::clone(&roster), orders));
+    let mut age_check = interval(AGE_CHECK);
+    age_check.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut swap_check = interval(SWAP_CHECK);
     swap_check.set_missed_tick_behavior(MissedTickBehavior::Delay);
 
     let mut asked = std::pin::pin!(asked);
     let end = loop {
         tokio::select! {
-            () = signals.any() => break End::Asked,
+            asked = signals.next() => match asked {
+                Asked::End => break End::Asked,
+                Asked::Order(order) => posts.order(order, None),
+            },
             () = asked.as_mut() => break End::Asked,
             Some((number, event)) = events.recv() => match event {
                 PartEvent::Exited(role, status) => posts.ended(number, role, status.into()),
                 PartEvent::Panicked(role, report) => panicked(&roster, crew.as_ref(), role, report),
+                PartEvent::Rotated(_, true) => {}
+                PartEvent::Rotated(role, false) => crew.tell(Notice::NotRotated(role)),
+                PartEvent::Said(said) => posts.heard(&said),
             },
             job = posts.next_job() => posts.go_on(job),
+            Some((order, asker)) = ordered.recv() => posts.order(order, Some(asker)),
+            _ = age_check.tick() => {
+                if posts.gateway_age().is_some_and(|age| age >= rules.recycle_after) {
+                    posts.order(Order::Recycle, None);
+                }
+            }
             _ = swap_check.tick(), if needs_no_swap(&roster) => {
                 // /proc/swaps that cannot be read is no proof of absence.
                 if swap::present().unwrap_or(true) {
@@ -84,7 +103,7 @@ pub async fn supervise<C: Crew>(
     let tell = |notice| crew.tell(notice);
     let killed = tokio::select! {
         () = drain(&handles, rules.drain, &tell) => false,
-        () = signals.any() => true,
+        () = signals.end() => true,
     };
     while let Ok((_, event)) = events.try_recv() {
         if let PartEvent::Panicked(role, report) = event {

@@ -11,7 +11,8 @@ use std::{
 
 use lethe_handover::{BootOptions, Identity, NodeBoot, Role, SecretBytes, Stage, ToChild};
 use lethe_supervisor::{
-    Crew, DrainLimits, End, Exit, Failure, Launcher, Notice, Part, Pauses, Report, Rules, Signals, StartError, Started, supervise,
+    Answer, Crew, Crewmates, DrainLimits, End, Exit, Failure, Launcher, Notice, Obeyed, Order, Outcome, Part, Pauses, Report,
+    Rules, Signals, StartError, Started, supervise,
 };
 use rustix::process::{Pid, Signal, getpid, kill_process, test_kill_process};
 use tokio::{
@@ -36,7 +37,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 fn rules(drain: DrainLimits) -> Rules {
     let pauses = Pauses { first: Duration::from_millis(10), longest: Duration::from_millis(40), well: Duration::from_secs(60) };
-    Rules { drain, pauses }
+    Rules { drain, pauses, recycle_after: Duration::MAX }
 }
 
 /// Starts the children that it was told to, one behaviour after the other, and keeps what it is told.
@@ -85,6 +86,16 @@ impl Crew for Children {
         let part = start(&self.launcher, behaviour).await.map_err(|error| error.to_string())?;
         Ok(Started { parts: vec![part], errands: Vec::new() })
     }
+
+    async fn obey(self: Arc<Self>, order: Order, _: Crewmates) -> Obeyed {
+        let behaviour = self.behaviours.lock().unwrap().pop().unwrap();
+        match start(&self.launcher, behaviour).await {
+            Ok(part) => Obeyed { started: vec![part], answer: Answer::done(vec![order.name().to_owned()]) },
+            Err(error) => Obeyed { started: Vec::new(), answer: Answer::failed(error.to_string()) },
+        }
+    }
+
+    fn heard(&self, _: &SecretBytes, _: &Crewmates) {}
 
     fn running(&self, parts: &[(Role, u32)]) {
         *self.running.lock().unwrap() = parts.to_vec();
@@ -135,6 +146,8 @@ async fn tests(launcher: Launcher) {
     a_part_that_ends_is_counted_and_started_again(&launcher, folder.path()).await;
     println!("a_start_that_fails_is_tried_again");
     a_start_that_fails_is_tried_again(&launcher, folder.path()).await;
+    println!("an_order_replaces_a_part_or_leaves_it");
+    an_order_replaces_a_part_or_leaves_it(&launcher, folder.path()).await;
     println!("an_end_during_a_start_leaves_nothing_behind");
     an_end_during_a_start_leaves_nothing_behind(&launcher, folder.path()).await;
     println!("reports_are_served_and_probes_are_fresh");
@@ -294,6 +307,35 @@ async fn a_start_that_fails_is_tried_again(launcher: &Arc<Launcher>, folder: &Pa
     assert!(matches!(running.await.unwrap(), End::Asked));
 }
 
+async fn an_order_replaces_a_part_or_leaves_it(launcher: &Arc<Launcher>, folder: &Path) {
+    let part = start(launcher, behaviour::SERVES).await.unwrap();
+    let first = part.pid();
+    let (path, listener) = socket(folder, "order.sock");
+    let crew = Children::new(launcher, &[behaviour::STOPS_AT_FILESYSTEM, behaviour::SERVES, behaviour::SERVES]);
+    let running = watch(&crew, vec![part], listener, PATIENT);
+    let order = async || -> Answer { serde_json::from_str(&say(&path, "{\"order\":\"upgrade\"}").await).unwrap() };
+    let refused = order().await;
+    assert!(refused.outcome == Outcome::Failed && refused.said[0].contains("filesystem"), "{refused:?}");
+    assert_eq!(crew.pid(Role::Node), Some(first), "the old one goes on");
+    assert_eq!(order().await, Answer::done(vec!["upgrade".to_owned()]));
+    let second = crew.pid(Role::Node).unwrap();
+    assert_ne!(second, first);
+    // The old one ends when it has finished, and its end is no failure.
+    let gone = async {
+        while alive(first) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LIMIT, gone).await.unwrap();
+    assert!(ask(&path, "{}").await.exits.is_empty());
+    // By signal, nobody waits for the answer: it is told.
+    kill_process(getpid(), Signal::USR2).unwrap();
+    crew.hears("Answered(Upgrade").await;
+    assert_ne!(crew.pid(Role::Node), Some(second));
+    kill_process(getpid(), Signal::TERM).unwrap();
+    assert!(matches!(running.await.unwrap(), End::Asked));
+}
+
 async fn an_end_during_a_start_leaves_nothing_behind(launcher: &Arc<Launcher>, folder: &Path) {
     let part = start(launcher, behaviour::SERVES).await.unwrap();
     let pid = part.pid();
@@ -341,7 +383,7 @@ async fn reports_are_served_and_probes_are_fresh(launcher: &Arc<Launcher>, folde
     assert!(first.parts[1].posture.is_none() && !first.parts[1].silent);
     let probed = ask(&path, "{\"probe\":true}").await;
     assert_eq!(probed.parts[0].posture.as_ref().unwrap().attempts.len(), 2, "the child adds one attempt for each self-test");
-    kill_process(getpid(), Signal::HUP).unwrap();
+    kill_process(getpid(), Signal::TERM).unwrap();
     assert!(matches!(running.await.unwrap(), End::Asked));
 }
 
@@ -353,11 +395,15 @@ async fn a_step_that_takes_too_long_is_named(launcher: Launcher) {
 }
 
 async fn ask(path: &Path, question: &str) -> Report {
+    serde_json::from_str(&say(path, question).await).unwrap()
+}
+
+async fn say(path: &Path, question: &str) -> String {
     let mut stream = UnixStream::connect(path).await.unwrap();
     stream.write_all(format!("{question}\n").as_bytes()).await.unwrap();
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line).await.unwrap();
-    serde_json::from_str(&line).unwrap()
+    line
 }
 
 /// The children.
@@ -407,6 +453,7 @@ mod child {
                     channel.send(&FromChild::Drained, &[]).unwrap();
                     return;
                 }
+                (ToChild::Retire, _) => return,
                 (_, behaviour::DIES_WHEN_PROBED) => {
                     channel.send(&FromChild::Panicked(PanicReport { build: 1, location: 2, line: 3 }), &[]).unwrap();
                     std::process::abort();

@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use lethe_confine::secret::Secret;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, TrustAnchor};
 use rustls::server::WebPkiClientVerifier;
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion, version};
 
-use crate::SecretKey;
+use crate::Certificate;
 
 /// Protocols on a client's or provider's connection; HTTP/2 is off on the content path.
 const HTTP: &[u8] = b"http/1.1";
@@ -29,13 +27,13 @@ pub enum ConfigError {
 /// The client port: certificate and key as the operator gave them, TLS 1.2 and 1.3.
 ///
 /// # Errors
-/// [`ConfigError`] when certificate and key do not make a pair.
-pub fn server_for_clients(chain: &[Vec<u8>], key: Secret) -> Result<Arc<ServerConfig>, ConfigError> {
+/// [`ConfigError`] when the library refuses its own defaults.
+pub fn server_for_clients(certificate: Arc<Certificate>) -> Result<Arc<ServerConfig>, ConfigError> {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(PUBLIC_VERSIONS)
         .map_err(|_| ConfigError::Key)?
         .with_no_client_auth()
-        .with_cert_resolver(certified(chain, key)?);
+        .with_cert_resolver(certificate);
     config.alpn_protocols = vec![HTTP.to_vec()];
     Ok(Arc::new(config))
 }
@@ -46,8 +44,7 @@ pub fn server_for_clients(chain: &[Vec<u8>], key: Secret) -> Result<Arc<ServerCo
 /// [`ConfigError`] when an input is not what it should be.
 pub fn server_of_authority(
     authority: &[u8],
-    chain: &[Vec<u8>],
-    key: Secret,
+    certificate: Arc<Certificate>,
     protocol: &[u8],
 ) -> Result<Arc<ServerConfig>, ConfigError> {
     let roots = Arc::new(roots_of([authority])?);
@@ -57,7 +54,7 @@ pub fn server_of_authority(
         .with_protocol_versions(LINK_VERSIONS)
         .map_err(|_| ConfigError::Key)?
         .with_client_cert_verifier(verifier)
-        .with_cert_resolver(certified(chain, key)?);
+        .with_cert_resolver(certificate);
     config.alpn_protocols = vec![protocol.to_vec()];
     Ok(Arc::new(config))
 }
@@ -68,15 +65,14 @@ pub fn server_of_authority(
 /// [`ConfigError`] when an input is not what it should be.
 pub fn client_of_authority(
     authority: &[u8],
-    chain: &[Vec<u8>],
-    key: Secret,
+    certificate: Arc<Certificate>,
     protocol: &[u8],
 ) -> Result<Arc<ClientConfig>, ConfigError> {
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(LINK_VERSIONS)
         .map_err(|_| ConfigError::Key)?
         .with_root_certificates(roots_of([authority])?)
-        .with_client_cert_resolver(certified(chain, key)?);
+        .with_client_cert_resolver(certificate);
     config.alpn_protocols = vec![protocol.to_vec()];
     Ok(Arc::new(config))
 }
@@ -107,15 +103,4 @@ fn roots_of<'a>(roots: impl IntoIterator<Item = &'a [u8]>) -> Result<RootCertSto
         store.add(CertificateDer::from(root.to_vec())).map_err(|_| ConfigError::Certificate)?;
     }
     Ok(store)
-}
-
-fn certified(chain: &[Vec<u8>], key: Secret) -> Result<Arc<SingleCertAndKey>, ConfigError> {
-    let chain: Vec<_> = chain.iter().map(|der| CertificateDer::from(der.clone())).collect();
-    let key = SecretKey::new(key).ok_or(ConfigError::Key)?;
-    let certified = CertifiedKey::new(chain, key);
-    match certified.keys_match() {
-        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {}
-        Err(_) => return Err(ConfigError::Key),
-    }
-    Ok(Arc::new(SingleCertAndKey::from(certified)))
 }

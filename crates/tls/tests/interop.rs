@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use lethe_confine::secret::Arena;
-use lethe_tls::{TlsStream, client_of_public, server_for_clients};
+use lethe_tls::{Certificate, ConfigError, TlsStream, client_of_public, server_for_clients};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -14,6 +14,12 @@ struct Pki {
     authority: Vec<u8>,
     chain: Vec<Vec<u8>>,
     key: Vec<u8>,
+}
+
+impl Pki {
+    fn certificate(&self, arena: &Arena) -> Arc<Certificate> {
+        Certificate::new(&self.chain, arena.put(&self.key).unwrap()).unwrap()
+    }
 }
 
 fn pki() -> Pki {
@@ -70,7 +76,7 @@ where
 async fn our_server_and_their_client() {
     let pki = pki();
     let arena = Arena::new().unwrap();
-    let config = server_for_clients(&pki.chain, arena.put(&pki.key).unwrap()).unwrap();
+    let config = server_for_clients(pki.certificate(&arena)).unwrap();
     let (client, server) = sockets().await;
     let connector = TlsConnector::from(client_of_public(&[], std::slice::from_ref(&pki.authority)).unwrap());
     let (ours, theirs) = tokio::join!(TlsStream::accept(server, config), connector.connect(name(), client));
@@ -81,7 +87,7 @@ async fn our_server_and_their_client() {
 async fn our_client_and_their_server() {
     let pki = pki();
     let arena = Arena::new().unwrap();
-    let config = server_for_clients(&pki.chain, arena.put(&pki.key).unwrap()).unwrap();
+    let config = server_for_clients(pki.certificate(&arena)).unwrap();
     let (client, server) = sockets().await;
     let acceptor = TlsAcceptor::from(config);
     let trust = client_of_public(&[], std::slice::from_ref(&pki.authority)).unwrap();
@@ -93,7 +99,7 @@ async fn our_client_and_their_server() {
 async fn a_cut_is_an_error_and_a_strange_authority_is_refused() {
     let pki = pki();
     let arena = Arena::new().unwrap();
-    let config = server_for_clients(&pki.chain, arena.put(&pki.key).unwrap()).unwrap();
+    let config = server_for_clients(pki.certificate(&arena)).unwrap();
     let trust = client_of_public(&[], std::slice::from_ref(&pki.authority)).unwrap();
     let (client, server) = sockets().await;
     let (ours, theirs) =
@@ -110,4 +116,31 @@ async fn a_cut_is_an_error_and_a_strange_authority_is_refused() {
     let (client, server) = sockets().await;
     let (ours, theirs) = tokio::join!(TlsStream::connect(client, stranger, name()), TlsStream::accept(server, config));
     assert!(ours.is_err() && theirs.is_err());
+}
+
+#[tokio::test]
+async fn a_new_certificate_is_for_new_handshakes() {
+    let (before, after) = (pki(), pki());
+    let arena = Arena::new().unwrap();
+    let certificate = before.certificate(&arena);
+    let config = server_for_clients(Arc::clone(&certificate)).unwrap();
+    let handshake = async |authority: &Pki| {
+        let trust = client_of_public(&[], std::slice::from_ref(&authority.authority)).unwrap();
+        let (client, server) = sockets().await;
+        let (ours, theirs) =
+            tokio::join!(TlsStream::connect(client, trust, name()), TlsStream::accept(server, Arc::clone(&config)));
+        Some((ours.ok()?, theirs.ok()?))
+    };
+    let (mut ours, mut theirs) = handshake(&before).await.unwrap();
+    // One that is no pair changes nothing.
+    assert_eq!(certificate.replace(&after.chain, arena.put(&before.key).unwrap()), Err(ConfigError::Key));
+    assert!(handshake(&before).await.is_some() && handshake(&after).await.is_none());
+    certificate.replace(&after.chain, arena.put(&after.key).unwrap()).unwrap();
+    assert!(handshake(&before).await.is_none() && handshake(&after).await.is_some());
+    // What was open goes on.
+    theirs.write_all(b"open").await.unwrap();
+    theirs.flush().await.unwrap();
+    let mut word = [0; 4];
+    ours.read_exact(&mut word).await.unwrap();
+    assert_eq!(&word, b"open");
 }

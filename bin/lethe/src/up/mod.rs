@@ -7,14 +7,16 @@ mod listen;
 mod memory_limit;
 mod parts;
 mod ready;
+mod reload;
 mod setup;
 mod state;
+mod upgrade;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use lethe_config::{ClientTls, Config};
 use lethe_handover::Role;
-use lethe_supervisor::{DrainLimits, End, Launcher, Notice, Pauses, RoleUsers, Rules, Signals, supervise};
+use lethe_supervisor::{Answer, DrainLimits, End, Launcher, Notice, Outcome, Pauses, RoleUsers, Rules, Signals, supervise};
 use tokio::sync::oneshot;
 
 use crate::{config::notices, failure::Failure, model, say};
@@ -27,7 +29,7 @@ use state::State;
 /// Beyond what the gateway itself gives open requests, and for parts that have none.
 const DRAIN_MARGIN: Duration = Duration::from_secs(10);
 
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 #[command(after_help = "\
 Examples:
   lethe up
@@ -35,7 +37,8 @@ Examples:
   lethe up --api 127.0.0.1:0 --probes 127.0.0.1:0 --console 127.0.0.1:0    free ports; see DIR/ready.json
 
 Started as root, each part gets a user of its own: lethe-control, lethe-gateway, lethe-dialer, lethe-node and lethe-engine where
-they exist, else the numbers 64610 to 64614. SIGTERM or an interrupt drains and ends with code 0; a second one kills. A second
+they exist, else the numbers 64610 to 64614. SIGTERM or an interrupt drains and ends with code 0; a second one kills.
+SIGHUP reads the configuration file again (`lethe reload`), SIGUSR2 replaces every part (`lethe upgrade`). A second
 `lethe up` on the same state folder ends with code 1.")]
 pub(crate) struct Args {
     /// Configuration file; without one the embedded engine serves
@@ -65,6 +68,9 @@ pub(crate) struct Args {
     /// Longest pause before a part that ended by itself is started again, in milliseconds; for tests that end one often
     #[arg(long, value_name = "MS", hide = true)]
     restart_pause_ms: Option<u64>,
+    /// A gateway this old is replaced, in milliseconds, instead of `[gateway] recycle_hours`; for tests
+    #[arg(long, value_name = "MS", hide = true)]
+    recycle_ms: Option<u64>,
 }
 
 pub(crate) fn run(args: Args) -> Result<(), Failure> {
@@ -80,7 +86,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
     let state = State::open(&args.state, users.as_ref().map(|users| users.of(Role::Control)))?;
     let board = Arc::new(Board::new(state.path()));
     let (state, unconfined) = (Arc::new(state), args.unconfined);
-    let plan = Plan { launcher, config, state, executables, engine: None, users, unconfined, board };
+    let plan = Plan { launcher, args: args.clone(), config, state, executables, engine: None, users, unconfined, board };
     crate::runtime()?.block_on(serve(&args, plan))
 }
 
@@ -128,7 +134,7 @@ async fn serve(args: &Args, mut plan: Plan) -> Result<(), Failure> {
     previous.without_process().save(state.path())?;
     let model = tokio::select! {
         model = engine_model(args, &plan.config) => model?,
-        () = signals.any() => return Ok(()),
+        () = signals.end() => return Ok(()),
     };
     plan.engine = setup::engine(&plan.config, model)?;
     bounds::fit(&mut plan.config.gateway, plan.engine.as_ref().map(|engine| engine.path.as_path()))?;
@@ -143,7 +149,7 @@ async fn serve(args: &Args, mut plan: Plan) -> Result<(), Failure> {
     let started = tokio::select! {
         started = parts.start_all() => started,
         // Parts end with their channels, which end with this process. None has served anybody yet.
-        () = signals.any() => {
+        () = signals.end() => {
             state.remove_sockets();
             return Ok(());
         }
@@ -151,11 +157,11 @@ async fn serve(args: &Args, mut plan: Plan) -> Result<(), Failure> {
     let started = started.inspect_err(|_| state.remove_sockets())?;
     let known = parts.known().map_err(Failure::failed)?;
     state.write_console_ca(&known.authority)?;
+    let config = parts.config();
     let ready = announce::Announcement {
         addresses: parts.addresses,
-        tls: matches!(parts.config.gateway.tls, ClientTls::Own { .. }),
-        model: parts
-            .config
+        tls: matches!(config.gateway.tls, ClientTls::Own { .. }),
+        model: config
             .models
             .first()
             .map(|model| model.id.clone())
@@ -195,7 +201,9 @@ fn rules(args: &Args, config: &Config) -> Rules {
     if let Some(longest) = args.restart_pause_ms {
         pauses.longest = Duration::from_millis(longest);
     }
-    Rules { drain: DrainLimits { serving, other: DRAIN_MARGIN }, pauses }
+    let hours = Duration::from_secs(u64::from(config.gateway.recycle_hours) * 60 * 60);
+    let recycle_after = args.recycle_ms.map_or(hours, Duration::from_millis);
+    Rules { drain: DrainLimits { serving, other: DRAIN_MARGIN }, pauses, recycle_after }
 }
 
 /// Runs both until the first is done; the second may be cut short then.
@@ -222,6 +230,13 @@ async fn engine_model(args: &Args, config: &Config) -> Result<Option<(PathBuf, S
 
 fn tell(notice: &Notice) {
     match notice {
+        Notice::Answered(order, Answer { outcome, said }) => {
+            let text = said.join("\n");
+            match outcome {
+                Outcome::Done => say::complain(&format!("lethe: {}: {text}", order.name())),
+                Outcome::Failed | Outcome::Refused => say::complain(&format!("lethe: no {}: {text}", order.name())),
+            }
+        }
         Notice::Draining => say::progress("draining; interrupt again to kill"),
         Notice::Ended { role, exit, times, pause } => say::complain(&format!(
             "lethe: the {} ended by itself ({exit}; {times} in all); it is started again in {} ms",
@@ -229,6 +244,9 @@ fn tell(notice: &Notice) {
             pause.as_millis()
         )),
         Notice::Late(role) => say::complain(&format!("lethe: the {} did not finish in time and was killed", role.name())),
+        Notice::NotRotated(role) => {
+            say::complain(&format!("lethe: the {} did not take its new certificate: the old one stays", role.name()));
+        }
         // The reason says who.
         Notice::NotStarted { role: _, reason, pause } => {
             say::complain(&format!("lethe: {reason}; it is tried again in {} ms", pause.as_millis()));
@@ -272,6 +290,7 @@ mod tests {
             unconfined,
             json: false,
             restart_pause_ms: None,
+            recycle_ms: None,
         }
     }
 

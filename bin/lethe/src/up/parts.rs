@@ -9,16 +9,18 @@ use std::{
 };
 
 use lethe_config::Config;
-use lethe_control::start::ControlReady;
-use lethe_handover::{BootOptions, DialerBoot, Identity, Role, ToChild};
-use lethe_supervisor::{Crew, Errand, Launcher, Notice, Part, RoleUsers, Started, beside, packet_pair};
+use lethe_control::start::{ControlReady, FromControl};
+use lethe_handover::{BootOptions, DialerBoot, Identity, Role, SecretBytes, ToChild};
+use lethe_supervisor::{Crew, Crewmates, Errand, Launcher, Notice, Obeyed, Order, Part, RoleUsers, Started, beside, packet_pair};
+use tokio::sync::oneshot;
 
 use super::{
+    Args,
     board::Board,
     listen::{Addresses, Listeners},
-    setup,
+    reload, setup,
     state::State,
-    tell,
+    tell, upgrade,
 };
 use crate::{failure::Failure, say};
 
@@ -46,10 +48,12 @@ impl Executables {
 /// Everything that starts need, for as long as anything may have to be started again.
 pub(crate) struct Parts {
     pub(crate) launcher: Launcher,
-    pub(crate) config: Config,
+    pub(crate) args: Args,
     pub(crate) state: Arc<State>,
     pub(crate) executables: Executables,
     pub(crate) engine: Option<setup::Engine>,
+    /// The configuration in force.
+    config: Mutex<Arc<Config>>,
     pub(crate) addresses: Addresses,
     pub(crate) users: Option<RoleUsers>,
     pub(crate) unconfined: bool,
@@ -61,11 +65,14 @@ pub(crate) struct Parts {
     acceptor: Option<(OwnedFd, OwnedFd)>,
     /// What control said last.
     known: Mutex<Option<ControlReady>>,
+    /// Who waits for control's word on a new configuration.
+    configuring: Mutex<Option<oneshot::Sender<Result<Vec<u8>, String>>>>,
 }
 
 /// What is started, and for whom.
 pub(crate) struct Plan {
     pub(crate) launcher: Launcher,
+    pub(crate) args: Args,
     pub(crate) config: Config,
     pub(crate) state: Arc<State>,
     pub(crate) executables: Executables,
@@ -77,12 +84,14 @@ pub(crate) struct Plan {
 
 impl Parts {
     pub(crate) fn new(plan: Plan, listeners: Listeners) -> Result<Arc<Self>, Failure> {
-        let Plan { launcher, config, state, executables, engine, users, unconfined, board } = plan;
+        let Plan { launcher, args, config, state, executables, engine, users, unconfined, board } = plan;
         let addresses = listeners.addresses()?;
         let acceptor = engine.is_some().then(pair).transpose().map_err(Failure::failed)?;
         Ok(Arc::new(Self {
             launcher,
-            config,
+            args,
+            config: Mutex::new(Arc::new(config)),
+            configuring: Mutex::default(),
             state,
             executables,
             engine,
@@ -124,15 +133,51 @@ impl Parts {
         Ok(())
     }
 
+    /// Whether the executable that control is started from runs.
+    pub(crate) async fn check_own_executable(&self) -> Result<(), String> {
+        upgrade::runs(&self.executables.own).await
+    }
+
     /// What control said last.
     pub(crate) fn known(&self) -> Result<ControlReady, String> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(|| "control has not started yet".to_owned())
     }
 
-    async fn control(&self) -> Result<Part, String> {
+    /// The configuration in force.
+    pub(crate) fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Another configuration is in force.
+    pub(crate) fn configured(&self, config: Config, endpoints: Vec<u8>) {
+        *self.config.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+        if let Some(known) = self.known.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            known.endpoints = endpoints;
+        }
+    }
+
+    /// Control's next word on a new configuration.
+    pub(crate) fn next_configured(&self) -> oneshot::Receiver<Result<Vec<u8>, String>> {
+        let (sender, receiver) = oneshot::channel();
+        *self.configuring.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+        receiver
+    }
+
+    /// New identities: kept for the next starts, and handed to those that run.
+    fn issued(&self, identities: Vec<(Role, Identity)>, mates: &Crewmates) {
+        for (role, identity) in &identities {
+            // One that is being started again gets it then.
+            mates.send(*role, ToChild::Identity(Box::new(identity.clone())));
+        }
+        if let Some(known) = self.known.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            known.identities = identities;
+        }
+    }
+
+    pub(crate) async fn control(&self) -> Result<Part, String> {
         let listeners = self.listeners()?;
         let user = self.options(Role::Control).user;
-        let boot = setup::control(&self.config, &self.state, self.engine.as_ref(), &self.addresses, user)
+        let boot = setup::control(&self.config(), &self.state, self.engine.as_ref(), &self.addresses, user)
             .map_err(|failure| failure.text())?;
         let descriptors = [listeners.link.as_fd(), listeners.console.as_fd(), listeners.operator.as_fd()];
         let control = self.launcher.control::<_, ControlReady>(&self.executables.own, &boot, &descriptors).await;
@@ -144,7 +189,7 @@ impl Parts {
         Ok(control.part)
     }
 
-    async fn engine(&self) -> Result<Part, String> {
+    pub(crate) async fn engine(&self) -> Result<Part, String> {
         let (Some(engine), Some(executable), Some((_, back))) = (&self.engine, &self.executables.engine, &self.acceptor) else {
             return Err("there is no engine".to_owned());
         };
@@ -155,7 +200,7 @@ impl Parts {
         started.map_err(|error| error.to_string())
     }
 
-    async fn node(&self) -> Result<Part, String> {
+    pub(crate) async fn node(&self) -> Result<Part, String> {
         let Some((front, _)) = &self.acceptor else { return Err("there is no engine".to_owned()) };
         let (listeners, identity) = (self.listeners()?, self.identity(Role::Node)?);
         let boot = ToChild::Node(Box::new(setup::node(identity)), self.options(Role::Node));
@@ -163,10 +208,10 @@ impl Parts {
     }
 
     /// A gateway with a dialer of its own.
-    async fn serving(&self) -> Result<Vec<Part>, String> {
+    pub(crate) async fn serving(&self) -> Result<Vec<Part>, String> {
         let (dialer, socket) = self.dialer().await?;
         let (listeners, identity) = (self.listeners()?, self.identity(Role::Gateway)?);
-        let boot = ToChild::Gateway(Box::new(setup::gateway(&self.config, identity)), self.options(Role::Gateway));
+        let boot = ToChild::Gateway(Box::new(setup::gateway(&self.config(), identity)), self.options(Role::Gateway));
         let descriptors = [listeners.client.as_fd(), listeners.probes.as_fd(), socket.as_fd()];
         Ok(vec![dialer, self.dataplane(Role::Gateway, &boot, &descriptors).await?])
     }
@@ -215,6 +260,28 @@ impl Crew for Parts {
             Role::Gateway => Started { parts: self.serving().await?, errands: Vec::new() },
             Role::Node => alone(self.node().await?),
         })
+    }
+
+    async fn obey(self: Arc<Self>, order: Order, mates: Crewmates) -> Obeyed {
+        match order {
+            Order::Recycle => upgrade::recycle(&self).await,
+            Order::Reload => Obeyed { started: Vec::new(), answer: reload::reload(&self, &mates).await },
+            Order::Upgrade => upgrade::upgrade(&self, &mates).await,
+        }
+    }
+
+    fn heard(&self, said: &SecretBytes, mates: &Crewmates) {
+        match FromControl::decode(said.expose()) {
+            Some(FromControl::Configured(outcome)) => {
+                if let Some(waiting) = self.configuring.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                    // Whoever waited too long has gone.
+                    let _ = waiting.send(outcome);
+                }
+            }
+            Some(FromControl::Issued(identities)) => self.issued(identities, mates),
+            // Of another version: what it says cannot be followed, and it is replaced with the next upgrade.
+            None => {}
+        }
     }
 
     fn running(&self, parts: &[(Role, u32)]) {

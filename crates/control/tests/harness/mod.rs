@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lethe_control::start::{Address, ControlReady, ControlStart, ModelSetup, ProviderSetup, RouteSetup};
+use lethe_control::start::{
+    Address, ControlReady, ControlStart, FromControl, ModelSetup, ProviderSetup, RouteSetup, Supervisor, ToControl,
+};
 use lethe_control::{ControlError, Listeners, run};
 use lethe_handover::{Identity, Role};
 use lethe_link::frame::{Frame, Hello, Up};
@@ -20,7 +22,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -35,6 +37,8 @@ pub struct Control {
     pub link: SocketAddr,
     pub console: SocketAddr,
     pub socket: PathBuf,
+    orders: mpsc::UnboundedSender<ToControl>,
+    news: tokio::sync::Mutex<mpsc::UnboundedReceiver<FromControl>>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<Result<(), ControlError>>,
 }
@@ -88,10 +92,24 @@ impl Control {
         let listeners = Listeners { link, console: Some(console), operator };
         let (stop, stopped) = oneshot::channel::<()>();
         let (sender, ready) = oneshot::channel();
+        let (orders, inbox) = mpsc::unbounded_channel();
+        let (outbox, news) = mpsc::unbounded_channel();
+        let supervisor = Supervisor { orders: inbox, news: outbox };
+        let news = tokio::sync::Mutex::new(news);
         let shutdown = async { drop(stopped.await) };
-        let task = tokio::spawn(run(start, listeners, clock, shutdown, |ready| drop(sender.send(ready))));
+        let task = tokio::spawn(run(start, listeners, clock, supervisor, shutdown, |ready| drop(sender.send(ready))));
         let ready = timeout(LONG, ready).await.unwrap().unwrap();
-        Self { ready, link: addresses.0, console: addresses.1, socket, stop, task }
+        Self { ready, link: addresses.0, console: addresses.1, socket, orders, news, stop, task }
+    }
+
+    /// Gives an order as the supervisor does.
+    pub fn order(&self, order: ToControl) {
+        assert!(self.orders.send(order).is_ok());
+    }
+
+    /// What control told its supervisor next.
+    pub async fn news(&self) -> FromControl {
+        timeout(LONG, self.news.lock().await.recv()).await.unwrap().unwrap()
     }
 
     pub fn shut_down(self) -> JoinHandle<Result<(), ControlError>> {
