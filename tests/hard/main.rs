@@ -56,10 +56,10 @@ fn slowest_of(lethe: &Lethe, model: &str, count: usize) -> Duration {
     (0..count).map(|_| once()).max().unwrap_or_default()
 }
 
-/// A well-behaved client is served with normal latency: a second is a hundred times what it takes, and a tenth of any limit here.
+/// A well-behaved client is served with normal latency: it takes milliseconds, and seconds only where the machine has much else to do.
 fn serves_normally(lethe: &Lethe, model: &str) {
     let slowest = slowest_of(lethe, model, 5);
-    assert!(slowest < Duration::from_secs(1), "a well-behaved client waited {slowest:?}");
+    assert!(slowest < Duration::from_secs(3), "a well-behaved client waited {slowest:?}");
 }
 
 /// Runs `round` twice more after a first one for warming up; the gateway holds no more after the last than after the one before.

@@ -9,7 +9,7 @@ use lethe_http1::{RequestHead, Response, ServerConn, within};
 use lethe_tls::{Socket, TlsStream};
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::budget::{Share, connection_bytes};
 use crate::endpoint::{self, Endpoint};
@@ -18,6 +18,11 @@ use crate::meter::Meter;
 use crate::problem::Problem;
 use crate::upstream::Upstreams;
 use crate::{auth, listener, models};
+
+/// A handshake is not given up for another client's before it has had this long.
+const FRESH: Duration = Duration::from_secs(1);
+/// For what an idle client has sent to be seen before it is closed for another one.
+const LAST_CHANCE: Duration = Duration::from_millis(5);
 
 /// Serves `socket` until either side closes it. A connection beyond the limit gets one answer, and that is a refusal.
 pub(crate) async fn serve(socket: TcpStream, tls: Option<Arc<ServerConfig>>, upstreams: Rc<Upstreams>, beyond: bool) {
@@ -31,7 +36,7 @@ pub(crate) async fn serve(socket: TcpStream, tls: Option<Arc<ServerConfig>>, ups
                 biased;
                 handshake = timeout(head_time, TlsStream::accept(socket, config)) => handshake.ok().and_then(Result::ok),
                 // One that has not said anything useful yet.
-                () = upstreams.idle.chosen() => None,
+                () = async { sleep(FRESH).await; upstreams.idle.chosen().await } => None,
             };
             match handshake {
                 Some(stream) => Socket::Tls(Box::new(stream)),
@@ -53,9 +58,14 @@ pub(crate) async fn serve(socket: TcpStream, tls: Option<Arc<ServerConfig>>, ups
     loop {
         let readable = tokio::select! {
             biased;
-            readable = timeout(wait, connection.readable()) => readable.unwrap_or(false),
-            () = upstreams.idle.chosen() => false,
-            _ = &mut drained => false,
+            readable = timeout(wait, connection.readable()) => Some(readable.unwrap_or(false)),
+            () = upstreams.idle.chosen() => None,
+            _ = &mut drained => Some(false),
+        };
+        let readable = match readable {
+            Some(readable) => readable,
+            // A request that has arrived meanwhile is answered: the choice falls on another one.
+            None => timeout(LAST_CHANCE, connection.readable()).await.unwrap_or(false),
         };
         if !readable {
             break;

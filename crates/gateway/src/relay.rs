@@ -42,6 +42,7 @@ pub(crate) async fn stream(
         };
         // Events are small. One that is not takes room like a body.
         if pending.len() > SMALL_BYTES && !share.holds_block(base, pending.capacity()) {
+            meter.units = Some(units(&chat, prompt));
             return broken(connection, &Problem::overloaded()).await;
         }
         let fault = match read {
