@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use lethe_testkit::client::{Answer, Client};
@@ -26,6 +27,8 @@ fn start(lines: &str, prepare: impl FnOnce(&Path)) -> (Provider, Lethe) {
     let provider = Provider::start(Some(pki.server()));
     let mut setup = Setup::provider(&provider, &pki);
     setup.config = setup.config.map(|config| config.replacen("[gateway]\n", &format!("[gateway]\n{lines}\n"), 1));
+    // So that several ends in a row are not waited for longer and longer.
+    setup.arguments = ["--restart-pause-ms", "200"].map(str::to_owned).into();
     prepare(setup.folder());
     let lethe = setup.start();
     (provider, lethe)
@@ -170,6 +173,83 @@ fn without_word_from_control_a_gateway_is_stale_until_it_is_back() {
     let (records, unaccounted) = ledger(&lethe);
     assert_eq!((with(&records, 200), unaccounted), (served + 1, 0));
     assert_eq!(with(&records, 200) + with(&records, 503), records.len());
+}
+
+/// Kills the process that has this role, and waits until another has it.
+fn kill(lethe: &Lethe, role: &str) {
+    let old = lethe.pid_now(role).unwrap();
+    rustix::process::kill_process(Pid::from_raw(i32::try_from(old).unwrap()).unwrap(), Signal::KILL).unwrap();
+    wait(role, SOON, || lethe.pid_now(role).is_some_and(|pid| pid != old));
+}
+
+struct StopWhenDropped<'a>(&'a AtomicBool);
+
+impl Drop for StopWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_control_that_is_killed_under_load_loses_and_repeats_nothing() {
+    let (_provider, lethe) = start("max_stale_seconds = 600", |_| {});
+    let stop = AtomicBool::new(false);
+    let served = std::thread::scope(|scope| {
+        let load = || {
+            let mut client = lethe.client();
+            let mut served = 0;
+            while !stop.load(Ordering::Relaxed) {
+                let answer = client.post(CHAT, &chat("ok", ""));
+                assert_eq!(answer.status, 200, "clients notice nothing: {}", answer.text());
+                served += 1;
+                // Some hundred a second: each of them is listed again and again below.
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            served
+        };
+        let clients: Vec<_> = (0..3).map(|_| scope.spawn(load)).collect();
+        // Also when this thread fails: else the others would go on for ever.
+        let _end = StopWhenDropped(&stop);
+        for _ in 0..3 {
+            let before = lethe.json(&["records", "--json"]).len();
+            // Load goes on until some of it is booked by this control; then it dies.
+            wait("further records", SOON, || {
+                lethe.run(&["records", "--json"]).status.success() && ledger(&lethe).0.len() > before
+            });
+            kill(&lethe, "control");
+            wait("the new control", SOON, || lethe.run(&["records", "--json"]).status.success());
+        }
+        stop.store(true, Ordering::Relaxed);
+        clients.into_iter().map(|client| client.join().unwrap()).sum()
+    });
+    expect_records(&lethe, served);
+}
+
+#[test]
+fn what_a_killed_gateway_took_with_it_is_counted() {
+    let (provider, lethe) = start("max_stale_seconds = 600", |_| {});
+    provider.hold();
+    let streams: Vec<Client> = (0..5)
+        .map(|_| {
+            let mut client = lethe.client();
+            let body = chat("tick-stream", r#","stream":true"#);
+            client.send("POST", CHAT, &[("content-type", "application/json")], body.as_bytes());
+            client.wait_for("tick ");
+            client
+        })
+        .collect();
+    // Its record comes with the counters of all six.
+    assert_eq!(lethe.client().post(CHAT, &chat("ok", "")).status, 200);
+    wait("the record", SOON, || ledger(&lethe).0.len() == 1);
+    assert_eq!(ledger(&lethe).1, 0);
+    kill(&lethe, "gateway");
+    drop(streams);
+    // At once when its next start links, or after the time that a gateway has to come back.
+    wait("the unaccounted requests", 3 * SOON, || ledger(&lethe).1 > 0);
+    let (records, unaccounted) = ledger(&lethe);
+    assert_eq!((records.len(), unaccounted), (1, 5));
+    let shown = String::from_utf8(lethe.run(&["records"]).stdout).unwrap();
+    assert!(shown.contains("5 requests are unaccounted"), "{shown}");
 }
 
 /// A disk of its own for control's folder.
