@@ -213,8 +213,11 @@ fn send_packet(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedFd<'
     if sent == bytes.len() { Ok(()) } else { Err(Errno::MSGSIZE) }
 }
 
+/// A packet's bytes, and its descriptors unless there was no room for them.
+type Packet = (Zeroizing<Vec<u8>>, Option<Vec<OwnedFd>>);
+
 /// Takes one packet off the socket, into a buffer of its size that is wiped when it goes.
-fn recv_packet(socket: BorrowedFd<'_>, flags: RecvFlags) -> Result<(Zeroizing<Vec<u8>>, Option<Vec<OwnedFd>>), ChannelError> {
+fn recv_packet(socket: BorrowedFd<'_>, flags: RecvFlags) -> Result<Packet, ChannelError> {
     // With MSG_TRUNC the answer is the packet's real length (recv(2)). One reader per end: the next call takes this packet.
     let mut none = [0_u8; 0];
     let (_, waiting) =

@@ -1,6 +1,7 @@
 //! The allocator as programs use it: blocks keep their bytes when they move, and nothing beyond a block is touched. Run under Miri and
 //! AddressSanitizer by `cargo xtask memcheck`, which see what a test cannot.
 #![expect(unsafe_code, reason = "blocks are asked for as the standard library does it")]
+#![expect(clippy::expect_used, reason = "a failed test")]
 
 use std::alloc::{GlobalAlloc, Layout};
 

@@ -66,8 +66,11 @@ pub(crate) struct Parts {
     /// What control said last.
     known: Mutex<Option<ControlReady>>,
     /// Who waits for control's word on a new configuration.
-    configuring: Mutex<Option<oneshot::Sender<Result<Vec<u8>, String>>>>,
+    configuring: Mutex<Option<Configured>>,
 }
+
+/// Takes control's word on a new configuration: the signed endpoint list, or why not.
+type Configured = oneshot::Sender<Result<Vec<u8>, String>>;
 
 /// What is started, and for whom.
 pub(crate) struct Plan {

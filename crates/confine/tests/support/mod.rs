@@ -144,6 +144,7 @@ impl Started {
             FromChild::Ready(posture) | FromChild::Posture(posture) => *posture,
             FromChild::Panicked(_) => panic!("the child panicked"),
             FromChild::Drained => panic!("the child drained"),
+            FromChild::FromControl(_) | FromChild::Linked | FromChild::Rotated(_) => panic!("the child said something else"),
         }
     }
 }
