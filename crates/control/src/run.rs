@@ -115,15 +115,14 @@ where
         clock: clock.as_ref(),
         issued: AtomicU64::new(now),
     };
-    let configure = async |order| {
-        let configured = configure(order, &start, &store, &authority, &keys, &catalogue).await;
-        let good = configured.is_ok();
-        // Nobody listens any more at the end.
-        let _ = news.send(FromControl::Configured(configured.map_err(|error| error.to_string())));
-        if good {
-            // A failure is made good by the next look at the clock.
-            let _ = renewal.issue();
-        }
+    let obedience = Obedience {
+        start: &start,
+        store: &store,
+        authority: &authority,
+        keys: &keys,
+        catalogue: &catalogue,
+        renewal: &renewal,
+        news,
     };
 
     let (stop, stopping) = watch::channel(false);
@@ -140,7 +139,7 @@ where
             }
         },
         doors::serve_socket(operator_socket, users, router(Arc::clone(&operator), Door::Socket), stopping.clone()),
-        obey(orders, configure, stopping.clone()),
+        obedience.obey(orders, stopping.clone()),
         renewal.keep(stopping.clone()),
         absent::look(&store, &links, clock.as_ref(), stopping.clone()),
         keep_house(&store, clock.as_ref(), start.metadata_days, stopping.clone()),
@@ -149,37 +148,45 @@ where
 }
 
 /// Follows what the supervisor says while control runs.
-async fn obey(
-    mut orders: mpsc::UnboundedReceiver<ToControl>,
-    configure: impl AsyncFn(ToControl),
-    mut stop: watch::Receiver<bool>,
-) {
-    loop {
-        tokio::select! {
-            () = stopped(&mut stop) => return,
-            order = orders.recv() => match order {
-                Some(order) => configure(order).await,
-                None => return,
-            },
-        }
-    }
+struct Obedience<'a> {
+    start: &'a ControlStart,
+    store: &'a Store,
+    authority: &'a Authority,
+    keys: &'a Keys,
+    catalogue: &'a Current,
+    renewal: &'a Renewal<'a>,
+    news: mpsc::UnboundedSender<FromControl>,
 }
 
-/// Puts another configuration in force, and returns its signed endpoint list. Every link gets it at once.
-async fn configure(
-    order: ToControl,
-    start: &ControlStart,
-    store: &Store,
-    authority: &Authority,
-    keys: &Keys,
-    current: &Current,
-) -> Result<Vec<u8>, ControlError> {
-    let ToControl::Configure { providers, models } = order;
-    let catalogue = Catalogue::build(&ControlStart { providers, models, ..start.clone() }, store, authority).await?;
-    keys.raise().await?;
-    let endpoints = catalogue.endpoints.clone();
-    current.replace(catalogue);
-    Ok(endpoints)
+impl Obedience<'_> {
+    async fn obey(&self, mut orders: mpsc::UnboundedReceiver<ToControl>, mut stop: watch::Receiver<bool>) {
+        loop {
+            let order = tokio::select! {
+                () = stopped(&mut stop) => return,
+                order = orders.recv() => order,
+            };
+            let Some(order) = order else { return };
+            let configured = self.configure(order).await;
+            let good = configured.is_ok();
+            // Nobody listens any more at the end.
+            let _ = self.news.send(FromControl::Configured(configured.map_err(|error| error.to_string())));
+            if good {
+                // A failure is made good by the next look at the clock.
+                let _ = self.renewal.issue();
+            }
+        }
+    }
+
+    /// Puts another configuration in force, and returns its signed endpoint list. Every link gets it at once.
+    async fn configure(&self, order: ToControl) -> Result<Vec<u8>, ControlError> {
+        let ToControl::Configure { providers, models } = order;
+        let start = ControlStart { providers, models, ..self.start.clone() };
+        let catalogue = Catalogue::build(&start, self.store, self.authority).await?;
+        self.keys.raise().await?;
+        let endpoints = catalogue.endpoints.clone();
+        self.catalogue.replace(catalogue);
+        Ok(endpoints)
+    }
 }
 
 /// The first key, if one is wanted and there has never been any.
