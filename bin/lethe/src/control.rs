@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use lethe_control::{Listeners, start::ControlStart};
+use lethe_control::{Listeners, Mishaps, start::ControlStart};
 use lethe_supervisor::{ChannelError, ControlBoot, ControlChannel, give_up_rights};
 use lethe_types::SystemClock;
 use serde::{Deserialize, Serialize};
@@ -70,7 +70,9 @@ async fn serve(boot: Boot, descriptors: Vec<OwnedFd>, channel: &ControlChannel, 
         // Nobody listens any more when the end came first.
         let _ = tell.send(answer);
     };
-    lethe_control::run(boot.start, listeners, Arc::new(SystemClock), channel.until_asked(told), ready)
+    let mishaps = Mishaps::default();
+    let shutdown = channel.until_asked(told, |list| mishaps.replace(list));
+    lethe_control::run(boot.start, listeners, Arc::new(SystemClock), shutdown, ready, mishaps.clone())
         .await
         .map_err(|error| error.to_string())
 }

@@ -3,8 +3,10 @@
 mod call;
 mod config;
 mod control;
+mod diagnose;
 mod failure;
 mod key;
+mod metrics;
 mod model;
 mod place;
 mod posture;
@@ -35,6 +37,7 @@ Examples:
   lethe posture --probe                     what the kernel says of each part; every way out tried again
   lethe records --json                      all that is kept of the requests
   lethe key create --name ci                a further API key
+  lethe diagnose                            what went wrong, and what to do
 
 Exit codes: 0 good, 1 a check failed or something went wrong, 64 wrong usage or configuration.";
 
@@ -48,6 +51,10 @@ enum Command {
     Key(key::Args),
     /// Show what the kernel reports of each running part
     Posture(posture::Args),
+    /// Say what went wrong, what it means and what to do
+    Diagnose(diagnose::Args),
+    /// Print the metrics in Prometheus' text format
+    Metrics(metrics::Args),
     /// Check a configuration file
     Config(config::Args),
     /// Fetch the embedded engine's model
@@ -65,7 +72,9 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Config(args) => config::run(&args),
         Command::Control => control::run(),
+        Command::Diagnose(args) => diagnose::run(args),
         Command::Key(args) => asynchronous(key::run(args)),
+        Command::Metrics(args) => asynchronous(metrics::run(args)),
         Command::Model(args) => asynchronous(model::run(args)),
         Command::Posture(args) => asynchronous(posture::run(args)),
         Command::Records(args) => asynchronous(records::run(args)),

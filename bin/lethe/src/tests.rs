@@ -34,6 +34,10 @@ fn the_contract_parses() {
         "lethe key list --json",
         "lethe key revoke 3",
         "lethe config check lethe.toml",
+        "lethe diagnose",
+        "lethe diagnose --state s --json",
+        "lethe diagnose location 00c0ffee00c0ffee",
+        "lethe metrics",
         "lethe model fetch --from model.gguf",
     ] {
         let parsed = Cli::try_parse_from(line.split(' '));
@@ -52,6 +56,7 @@ fn what_contradicts_itself_is_refused() {
         "lethe records --url https://127.0.0.1:8443",
         "lethe records --token-file token",
         "lethe up --api nowhere",
+        "lethe diagnose location nowhere",
     ] {
         assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
     }

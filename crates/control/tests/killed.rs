@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use harness::{INSTANCE, keep_linked, usage};
-use lethe_control::{Authority, Listeners};
+use lethe_control::{Authority, Listeners, Mishaps};
 use lethe_handover::Role;
 use lethe_link::{Down, Outbox};
 use lethe_store::Store;
@@ -55,7 +55,7 @@ async fn be_control(folder: &Path) {
         operator: std::os::unix::net::UnixListener::bind(&socket).unwrap(),
     };
     let (start, clock) = (harness::start(folder), Arc::new(SystemClock));
-    lethe_control::run(start, listeners, clock, std::future::pending(), |_| {}).await.unwrap();
+    lethe_control::run(start, listeners, clock, std::future::pending(), |_| {}, Mishaps::default()).await.unwrap();
 }
 
 #[tokio::test]

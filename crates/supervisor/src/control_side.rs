@@ -10,7 +10,7 @@ use std::{
 };
 
 use lethe_confine::channel::{AsyncChannel, Channel, ChannelError};
-use lethe_handover::{FromChild, ToChild};
+use lethe_handover::{FromChild, MishapCount, ToChild};
 use rustix::{
     fs::{Mode, OFlags},
     process::{DumpableBehavior, Gid, Resource, Rlimit, Signal, Uid},
@@ -64,7 +64,8 @@ impl ControlChannel {
     }
 
     /// Passes `ready` on once it is there, then waits until the end is asked for: by the supervisor's word or its death.
-    pub async fn until_asked<T: Serialize>(&self, ready: oneshot::Receiver<T>) {
+    /// `mishaps` is given every new list of what befell the parts.
+    pub async fn until_asked<T: Serialize>(&self, ready: oneshot::Receiver<T>, mut mishaps: impl FnMut(Vec<MishapCount>)) {
         let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
         let Ok(answer) = ready.await else { return };
         if self.0.send(&Ok::<_, String>(answer), &[]).await.is_err() {
@@ -74,6 +75,7 @@ impl ControlChannel {
             tokio::select! {
                 message = self.0.recv::<ToChild>() => match message {
                     Ok((ToChild::Drain, _)) | Err(_) => return,
+                    Ok((ToChild::Mishaps(list), _)) => mishaps(list),
                     Ok(_) => {}
                 },
                 _ = terminate.recv() => return,

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lethe_control::start::{Address, ControlReady, ControlStart, ModelSetup, ProviderSetup, RouteSetup};
-use lethe_control::{ControlError, Listeners, run};
+use lethe_control::{ControlError, Listeners, Mishaps, run};
 use lethe_handover::{Identity, Role};
 use lethe_link::frame::{Frame, Hello, Up};
-use lethe_link::{ALPN, Decoder, Down, Outbox, client};
+use lethe_link::{ALPN, Counts, Decoder, Down, Outbox, client};
 use lethe_policy::{Credential, FieldRules, Provider, ProviderKind, Snapshot, Timeouts, UpstreamTls};
 use lethe_types::{AccountPseudonym, Clock, Operation, RouteId, SystemClock};
 use lethe_usage::{InstanceId, Kind, Quality, UnitClass, Usage, UsageRecord};
@@ -89,7 +89,8 @@ impl Control {
         let (stop, stopped) = oneshot::channel::<()>();
         let (sender, ready) = oneshot::channel();
         let shutdown = async { drop(stopped.await) };
-        let task = tokio::spawn(run(start, listeners, clock, shutdown, |ready| drop(sender.send(ready))));
+        let ready_now = |ready| drop(sender.send(ready));
+        let task = tokio::spawn(run(start, listeners, clock, shutdown, ready_now, Mishaps::default()));
         let ready = timeout(LONG, ready).await.unwrap().unwrap();
         Self { ready, link: addresses.0, console: addresses.1, socket, stop, task }
     }
@@ -180,13 +181,14 @@ pub async fn keep_linked(
         let stream = timeout(Duration::from_secs(2), link_to(address, &authority, Some(&identity), ALPN)).await;
         if let Ok(Ok(stream)) = stream {
             let (heard, mut hears) = watch::channel(());
+            let counts = Counts::new();
             let silence = async { while timeout(Duration::from_millis(1500), hears.changed()).await.is_ok() {} };
             let take = |frame| {
                 heard.send_replace(());
                 sink(frame);
             };
             tokio::select! {
-                _ = client::run(stream, &outbox, 1, take) => {}
+                _ = client::run(stream, &outbox, &counts, 1, take) => {}
                 () = silence => {}
             }
         }
@@ -289,6 +291,7 @@ pub fn record(usage: &Usage, sequence: u64) -> Up {
 pub struct Answer {
     pub status: u16,
     pub head: String,
+    /// What is not JSON is here as one text.
     pub body: Value,
 }
 
@@ -303,5 +306,5 @@ async fn ask<Io: AsyncRead + AsyncWrite + Unpin>(mut io: Io, method: &str, path:
     let text = String::from_utf8(bytes).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Answer { status, head: head.to_lowercase(), body: serde_json::from_str(body).unwrap() }
+    Answer { status, head: head.to_lowercase(), body: serde_json::from_str(body).unwrap_or_else(|_| body.into()) }
 }
