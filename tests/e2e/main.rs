@@ -8,6 +8,7 @@ mod diagnosis;
 mod embedded;
 mod lifecycle;
 mod metering;
+mod provider_test;
 mod supervision;
 
 use std::sync::OnceLock;

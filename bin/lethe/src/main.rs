@@ -10,6 +10,7 @@ mod metrics;
 mod model;
 mod place;
 mod posture;
+mod provider;
 mod records;
 mod say;
 #[cfg(test)]
@@ -38,6 +39,7 @@ Examples:
   lethe records --json                      all that is kept of the requests
   lethe key create --name ci                a further API key
   lethe diagnose                            what went wrong, and what to do
+  lethe provider test openai                whether a provider answers, step by step
 
 Exit codes: 0 good, 1 a check failed or something went wrong, 64 wrong usage or configuration.";
 
@@ -55,6 +57,8 @@ enum Command {
     Diagnose(diagnose::Args),
     /// Print the metrics in Prometheus' text format
     Metrics(metrics::Args),
+    /// List providers, or test one
+    Provider(provider::Args),
     /// Check a configuration file
     Config(config::Args),
     /// Fetch the embedded engine's model
@@ -77,6 +81,7 @@ fn main() -> ExitCode {
         Command::Metrics(args) => asynchronous(metrics::run(args)),
         Command::Model(args) => asynchronous(model::run(args)),
         Command::Posture(args) => asynchronous(posture::run(args)),
+        Command::Provider(args) => asynchronous(provider::run(args)),
         Command::Records(args) => asynchronous(records::run(args)),
         Command::Up(args) => up::run(args),
     };
