@@ -13,10 +13,11 @@ fn answers_that_are_none_become_errors() {
     let mut client = pair().lethe.client();
     for (model, status, code) in [
         ("e401", 502, "provider_unauthorized"),
+        ("e403", 502, "provider_forbidden"),
         ("html", 502, "provider_malformed"),
         ("html-error", 502, "provider_malformed"),
         ("bad-json", 502, "provider_malformed"),
-        ("redirect", 502, "provider_malformed"),
+        ("redirect", 502, "provider_redirect"),
         ("not-http", 502, "provider_malformed"),
         ("cut-body", 502, "provider_cut"),
         ("hang", 504, "provider_timeout"),

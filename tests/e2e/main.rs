@@ -5,9 +5,11 @@ mod bad_provider;
 mod bad_request;
 mod changes;
 mod delivery;
+mod diagnosis;
 mod embedded;
 mod lifecycle;
 mod metering;
+mod provider_test;
 mod supervision;
 
 use std::sync::OnceLock;

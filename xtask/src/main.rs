@@ -9,6 +9,7 @@ mod docs;
 mod graph;
 mod house;
 mod lint;
+mod location;
 mod memcheck;
 mod nightly;
 mod size;
@@ -65,6 +66,12 @@ enum Task {
         #[arg(long)]
         bless: bool,
     },
+    /// Say which source file a panic's location stands for: ours, a library's, or the standard library's
+    #[command(after_help = "Example: cargo xtask location 29f3e2a1c0b45d67   (in a checkout of the build that panicked)")]
+    Location {
+        /// FNV-1a of the file's name, in hexadecimal, as `lethe diagnose` shows it
+        hash: String,
+    },
     /// Format and clippy, the data plane under its stricter rules
     Lint,
     /// The rooms with unsafe code under Miri (where a nightly toolchain has it) and AddressSanitizer
@@ -117,6 +124,7 @@ fn run(task: &Task) -> Result<(), Failed> {
             lint::data_plane(&house)?;
             lint::workspace(&house)
         }
+        Task::Location { hash } => location::run(&house, hash),
         Task::Memcheck => memcheck::run(&house),
         Task::Nightly { fuzz_minutes } => nightly::run(&house, *fuzz_minutes),
         Task::Size => size::run(&house),

@@ -25,6 +25,12 @@ const ANSWER_BYTES: usize = 4 * 1024 * 1024;
 
 /// Sends one request and gives the JSON of its answer.
 pub(crate) async fn call(place: &Place, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
+    let answer = ask(place, method, path, body).await?;
+    serde_json::from_slice(&answer).map_err(|_| Failure::failed("the answer is no JSON: is this a Lethe console?"))
+}
+
+/// Sends one request and gives the bytes of its answer.
+pub(crate) async fn ask(place: &Place, method: Method, path: &str, body: Option<&Value>) -> Result<Bytes, Failure> {
     let json = body.map(Value::to_string).unwrap_or_default();
     let request = Request::builder().method(method).uri(path).header(CONTENT_TYPE, "application/json");
     match (&place.url, &place.token_file) {
@@ -82,7 +88,7 @@ pub(crate) fn client_config(roots: RootCertStore) -> Result<ClientConfig, Failur
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-async fn send<Io>(io: Io, request: hyper::http::request::Builder, body: String) -> Result<Value, Failure>
+async fn send<Io>(io: Io, request: hyper::http::request::Builder, body: String) -> Result<Bytes, Failure>
 where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -95,9 +101,7 @@ where
     let body = Limited::new(response.into_body(), ANSWER_BYTES).collect().await;
     connection.abort();
     let body = body.map_err(|_| Failure::failed("the answer is cut or too long"))?.to_bytes();
-    let value: Value =
-        serde_json::from_slice(&body).map_err(|_| Failure::failed("the answer is no JSON: is this a Lethe console?"))?;
-    if status.is_success() { Ok(value) } else { Err(refused(status, &value)) }
+    if status.is_success() { Ok(body) } else { Err(refused(status, &serde_json::from_slice(&body).unwrap_or_default())) }
 }
 
 fn refused(status: StatusCode, value: &Value) -> Failure {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use lethe_control::{
-    Listeners,
+    Listeners, Mishaps,
     start::{ControlStart, Supervisor},
 };
 use lethe_supervisor::{ChannelError, ControlBoot, ControlChannel, give_up_rights};
@@ -75,8 +75,9 @@ async fn serve(boot: Boot, descriptors: Vec<OwnedFd>, channel: &ControlChannel, 
         // Nobody listens any more when the end came first.
         let _ = tell.send(answer);
     };
-    let shutdown = channel.until_asked(told, orders, news);
-    lethe_control::run(boot.start, listeners, Arc::new(SystemClock), supervisor, shutdown, ready)
+    let mishaps = Mishaps::default();
+    let shutdown = channel.until_asked(told, orders, news, |list| mishaps.replace(list));
+    lethe_control::run(boot.start, listeners, Arc::new(SystemClock), supervisor, shutdown, ready, mishaps.clone())
         .await
         .map_err(|error| error.to_string())
 }

@@ -3,12 +3,15 @@
 mod call;
 mod config;
 mod control;
+mod diagnose;
 mod failure;
 mod key;
+mod metrics;
 mod model;
 mod order;
 mod place;
 mod posture;
+mod provider;
 mod records;
 mod say;
 #[cfg(test)]
@@ -36,6 +39,8 @@ Examples:
   lethe posture --probe                     what the kernel says of each part; every way out tried again
   lethe records --json                      all that is kept of the requests
   lethe key create --name ci                a further API key
+  lethe diagnose                            what went wrong, and what to do
+  lethe provider test openai                whether a provider answers, step by step
 
 Exit codes: 0 good, 1 a check failed or something went wrong, 64 wrong usage or configuration.";
 
@@ -53,6 +58,12 @@ enum Command {
     Reload(order::Reload),
     /// Replace every running part by one from the executables that are installed now
     Upgrade(order::Upgrade),
+    /// Say what went wrong, what it means and what to do
+    Diagnose(diagnose::Args),
+    /// Print the metrics in Prometheus' text format
+    Metrics(metrics::Args),
+    /// List providers, or test one
+    Provider(provider::Args),
     /// Check a configuration file
     Config(config::Args),
     /// Fetch the embedded engine's model
@@ -70,9 +81,12 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Config(args) => config::run(&args),
         Command::Control => control::run(),
+        Command::Diagnose(args) => diagnose::run(args),
         Command::Key(args) => asynchronous(key::run(args)),
+        Command::Metrics(args) => asynchronous(metrics::run(args)),
         Command::Model(args) => asynchronous(model::run(args)),
         Command::Posture(args) => asynchronous(posture::run(args)),
+        Command::Provider(args) => asynchronous(provider::run(args)),
         Command::Records(args) => asynchronous(records::run(args)),
         Command::Reload(args) => asynchronous(order::reload(args)),
         Command::Upgrade(args) => asynchronous(order::upgrade(args)),

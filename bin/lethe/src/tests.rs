@@ -37,6 +37,12 @@ fn the_contract_parses() {
         "lethe key list --json",
         "lethe key revoke 3",
         "lethe config check lethe.toml",
+        "lethe diagnose",
+        "lethe diagnose --state s --json",
+        "lethe diagnose location 00c0ffee00c0ffee",
+        "lethe metrics",
+        "lethe provider list --config lethe.toml --json",
+        "lethe provider test openai --config lethe.toml --model gpt --stream --ignore-terms --json",
         "lethe model fetch --from model.gguf",
     ] {
         let parsed = Cli::try_parse_from(line.split(' '));
@@ -55,6 +61,8 @@ fn what_contradicts_itself_is_refused() {
         "lethe records --url https://127.0.0.1:8443",
         "lethe records --token-file token",
         "lethe up --api nowhere",
+        "lethe provider test",
+        "lethe diagnose location nowhere",
     ] {
         assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
     }

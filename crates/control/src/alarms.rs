@@ -19,6 +19,8 @@ pub enum Alarm {
     RecordRate,
     /// A record with an unknown account or route, or a time that cannot be.
     RefusedRecord,
+    /// A total of a route that does not exist.
+    RefusedTally,
     /// Records could not be committed.
     StoreFailed,
     /// A certificate of this authority, but not a gateway's.
@@ -27,7 +29,7 @@ pub enum Alarm {
 
 impl Alarm {
     /// Every alarm, in alphabetical order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::ForeignClient,
         Self::InstanceTaken,
         Self::MalformedFrame,
@@ -35,6 +37,7 @@ impl Alarm {
         Self::RecordGap,
         Self::RecordRate,
         Self::RefusedRecord,
+        Self::RefusedTally,
         Self::StoreFailed,
         Self::WrongRole,
     ];
@@ -50,6 +53,7 @@ impl Alarm {
             Self::RecordGap => "record_gap",
             Self::RecordRate => "record_rate",
             Self::RefusedRecord => "refused_record",
+            Self::RefusedTally => "refused_tally",
             Self::StoreFailed => "store_failed",
             Self::WrongRole => "wrong_role",
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lethe_link::{Beat, Hello};
+use lethe_link::{Beat, Counted, Hello, Tally};
 use lethe_store::{Delivery, StoreError};
 use lethe_types::{AccountPseudonym, Millis, RouteId};
 use lethe_usage::{Kind, UnitClass, UsageRecord};
@@ -79,6 +79,17 @@ impl<'a> Booking<'a> {
         let now = self.server.clock.now();
         self.beat = beat;
         self.entry.update(|linked| (linked.beat, linked.heard) = (beat, now));
+        self.server.meters.beat(self.hello.instance, beat, now);
+    }
+
+    /// Adds a total up, if its route exists.
+    pub(crate) fn count(&self, tally: Tally) {
+        match tally.of {
+            Counted::Failure(route, _) if route != RouteId::NONE && self.server.catalogue.now().route(route).is_none() => {
+                self.server.alarms.raise(Alarm::RefusedTally);
+            }
+            _ => self.server.meters.tally(self.hello.instance, tally, self.server.clock.now()),
+        }
     }
 
     /// Nothing waits here, and nothing is on its way.
@@ -118,6 +129,9 @@ impl<'a> Booking<'a> {
                     self.committed(now);
                     self.entry.update(|linked| (linked.mark, linked.heard) = (delivered.mark, now));
                     self.acks.send_replace(delivered.mark);
+                    // What had come before is at the front: the numbers of a batch only rise.
+                    let new = usize::try_from(delivered.duplicates).ok().and_then(|known| records.get(known..));
+                    self.server.meters.booked(new.unwrap_or_default());
                     break;
                 }
                 Err(StoreError::Gap) => return Err(Alarm::RecordGap),

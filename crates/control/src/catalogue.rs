@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lethe_link::frame::ENDPOINTS_LIMIT;
 use lethe_policy::endpoints::{CONTROL_ENDPOINT, Endpoint, EndpointList};
-use lethe_policy::{KeyEntry, Model, Provider, Route, Snapshot};
+use lethe_policy::{KeyEntry, Model, Provider, ProviderKind, Route, Snapshot};
 use lethe_store::{Counter, RouteName, Store};
 use lethe_types::RouteId;
 use tokio::sync::watch;
@@ -59,6 +59,11 @@ impl Catalogue {
 
     pub(crate) fn snapshot(&self, version: u64, keys: Vec<KeyEntry>) -> Snapshot {
         Snapshot { version, keys, providers: self.providers.clone(), models: self.models.clone() }
+    }
+
+    /// Providers that need terms.
+    pub(crate) fn hosted(&self) -> impl Iterator<Item = &Provider> {
+        self.providers.iter().filter(|provider| provider.kind == ProviderKind::Hosted)
     }
 
     /// What a route's number stands for.

@@ -77,6 +77,11 @@ impl Keys {
         Ok(())
     }
 
+    /// The version of the snapshot that gateways are sent now.
+    pub(crate) fn version(&self) -> u64 {
+        self.known().version
+    }
+
     /// Every account there has been, for a moment: key changes wait for it.
     pub(crate) fn accounts(&self) -> Accounts<'_> {
         Accounts(self.known())

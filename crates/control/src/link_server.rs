@@ -26,6 +26,7 @@ use crate::doors::stopped;
 use crate::durable::Durable;
 use crate::keys::Keys;
 use crate::links::{Linked, Links};
+use crate::metrics::Meters;
 use crate::{Alarm, ControlError};
 
 /// Links at once.
@@ -46,6 +47,7 @@ pub(crate) struct LinkServer {
     pub(crate) links: Arc<Links>,
     pub(crate) alarms: Arc<Alarms>,
     pub(crate) durable: Arc<Durable>,
+    pub(crate) meters: Arc<Meters>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -149,6 +151,7 @@ impl LinkServer {
                         heard = true;
                     }
                     Up::Record(record) => booking.add(record)?,
+                    Up::Tally(tally) => booking.count(tally),
                 }
             }
             booking.book().await?;

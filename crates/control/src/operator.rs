@@ -1,14 +1,14 @@
-//! The operator interface: `/v1/records`, `/v1/keys`, `/v1/status`, `/v1/tokens`.
+//! The operator interface: `/v1/records`, `/v1/keys`, `/v1/status`, `/v1/diagnosis`, `/v1/tokens`, and `/metrics`.
 //!
 //! The same routes behind two doors: a Unix socket, where the kernel says who is asking, and the console address, where a
-//! token does. Answers are JSON and are not to be cached; errors are `{"error":{"code","message"}}` with fixed texts.
+//! token does. Answers are JSON (metrics: Prometheus' text) and are not to be cached; errors are `{"error":{"code","message"}}` with fixed texts.
 
 use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Extension, Path, Query, Request, State};
-use axum::http::header::{AUTHORIZATION, CACHE_CONTROL};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -24,7 +24,8 @@ use crate::catalogue::Current;
 use crate::durable::Durable;
 use crate::keys::{Keys, hash, new_secret};
 use crate::links::Links;
-use crate::{Alarm, ControlError};
+use crate::metrics::{self, Meters};
+use crate::{Alarm, ControlError, Mishaps, diagnosis};
 
 /// What every operator token begins with.
 const TOKEN_PREFIX: &str = "lethe_op_";
@@ -49,6 +50,8 @@ pub(crate) struct Operator {
     pub(crate) links: Arc<Links>,
     pub(crate) alarms: Arc<Alarms>,
     pub(crate) durable: Arc<Durable>,
+    pub(crate) meters: Arc<Meters>,
+    pub(crate) mishaps: Mishaps,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) started: Millis,
     /// Hash of the build.
@@ -65,6 +68,8 @@ pub(crate) fn router(operator: Arc<Operator>, door: Door) -> Router {
         .route("/v1/keys", get(list_keys).post(create_key))
         .route("/v1/keys/{id}", delete(revoke_key))
         .route("/v1/status", get(status))
+        .route("/v1/diagnosis", get(diagnose))
+        .route("/metrics", get(measure))
         .route("/v1/tokens", post(create_token))
         .fallback(async || Refusal::NotFound)
         .method_not_allowed_fallback(async || Refusal::Method)
@@ -224,6 +229,17 @@ async fn status(State(operator): Shared) -> Answer {
         "durable": operator.durable.is_good(), "gateways": gateways,
         "unaccounted_requests": operator.store.unaccounted().await?, "alarms": alarms,
     })))
+}
+
+/// `GET /v1/diagnosis`: what went wrong since the start, with what to do about it.
+async fn diagnose(State(operator): Shared) -> Answer {
+    Ok(Json(diagnosis::of(&operator)))
+}
+
+/// `GET /metrics`
+async fn measure(State(operator): Shared) -> Result<Response, Refusal> {
+    let page = metrics::page(&operator).await?;
+    Ok(([(CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE))], page).into_response())
 }
 
 /// `POST /v1/tokens`, on the socket only: the only answer that ever holds the token.

@@ -20,10 +20,11 @@ use crate::durable::Durable;
 use crate::keys::Keys;
 use crate::link_server::LinkServer;
 use crate::links::Links;
+use crate::metrics::Meters;
 use crate::operator::{Door, Operator, router};
 use crate::renewal::{OwnTls, Renewal};
 use crate::start::{ControlReady, ControlStart, FromControl, Supervisor, ToControl};
-use crate::{Authority, ControlError};
+use crate::{Authority, ControlError, Mishaps};
 
 /// What the operator sees as the name of the key that `up` makes.
 const FIRST_KEY: &str = "first key";
@@ -43,7 +44,8 @@ pub struct Listeners {
 /// Runs control until `shutdown` is done, then drains: nothing new is accepted, linked gateways deliver what is pending
 /// (for 5 seconds at most), the database's log is written back.
 ///
-/// `ready` is called once, when everything is set up and right before the first accept.
+/// `ready` is called once, when everything is set up and right before the first accept. `mishaps` is what the supervisor tells of
+/// the other parts.
 ///
 /// # Errors
 /// What kept control from starting, or from closing its database.
@@ -54,6 +56,7 @@ pub async fn run<R>(
     supervisor: Supervisor,
     shutdown: impl Future<Output = ()>,
     ready: R,
+    mishaps: Mishaps,
 ) -> Result<(), ControlError>
 where
     R: FnOnce(ControlReady),
@@ -69,6 +72,7 @@ where
     let links = Arc::new(Links::default());
     let alarms = Arc::new(Alarms::default());
     let durable = Durable::new();
+    let meters = Arc::new(Meters::default());
     let users = Users::new(start.operator_uid)?;
 
     let console_ip = console_address.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address| address.ip());
@@ -82,6 +86,7 @@ where
         links: Arc::clone(&links),
         alarms: Arc::clone(&alarms),
         durable: Arc::clone(&durable),
+        meters: Arc::clone(&meters),
         clock: Arc::clone(&clock),
     });
     ready(ControlReady {
@@ -98,6 +103,8 @@ where
         links: Arc::clone(&links),
         alarms,
         durable,
+        meters,
+        mishaps,
         clock: Arc::clone(&clock),
         started: now,
         build: start.build,

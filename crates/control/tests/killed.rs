@@ -55,7 +55,17 @@ async fn be_control(folder: &Path) {
         operator: std::os::unix::net::UnixListener::bind(&socket).unwrap(),
     };
     let (start, clock) = (harness::start(folder), Arc::new(SystemClock));
-    lethe_control::run(start, listeners, clock, std::future::pending(), |_| {}).await.unwrap();
+    lethe_control::run(
+        start,
+        listeners,
+        clock,
+        harness::no_supervisor(),
+        std::future::pending(),
+        |_| {},
+        lethe_control::Mishaps::default(),
+    )
+    .await
+    .unwrap();
 }
 
 #[tokio::test]

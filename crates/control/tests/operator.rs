@@ -9,7 +9,7 @@ use std::path::Path;
 
 use harness::{Control, start};
 use lethe_control::start::ControlStart;
-use lethe_control::{Authority, ControlError, Listeners, run};
+use lethe_control::{Authority, ControlError, Listeners, Mishaps, run};
 use lethe_policy::endpoints::SignedEndpoints;
 use lethe_types::{Clock, SystemClock};
 use tempfile::TempDir;
@@ -87,6 +87,8 @@ async fn the_console_needs_a_token_that_only_the_socket_gives() {
         ("POST", "/v1/keys"),
         ("DELETE", "/v1/keys/1"),
         ("GET", "/v1/status"),
+        ("GET", "/v1/diagnosis"),
+        ("GET", "/metrics"),
         ("POST", "/v1/tokens"),
         ("GET", "/nowhere"),
     ];
@@ -160,7 +162,17 @@ async fn refused(folder: &Path, change: impl FnOnce(&mut ControlStart)) -> Optio
     let operator = std::os::unix::net::UnixListener::bind(&socket).unwrap();
     let link = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let listeners = Listeners { link, console: None, operator };
-    run(start, listeners, std::sync::Arc::new(SystemClock), std::future::ready(()), drop).await.err()
+    run(
+        start,
+        listeners,
+        std::sync::Arc::new(SystemClock),
+        harness::no_supervisor(),
+        std::future::ready(()),
+        drop,
+        Mishaps::default(),
+    )
+    .await
+    .err()
 }
 
 #[tokio::test]

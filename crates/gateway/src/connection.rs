@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use lethe_http1::{RequestHead, Response, ServerConn, within};
 use lethe_tls::{Socket, TlsStream};
+use lethe_types::{Failure, Refused};
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
@@ -16,8 +17,9 @@ use crate::endpoint::{self, Endpoint};
 use crate::exchange::{self, After, answer_problem, tell};
 use crate::meter::Meter;
 use crate::problem::Problem;
+use crate::shared::NotReady;
 use crate::upstream::Upstreams;
-use crate::{auth, listener, models};
+use crate::{auth, counts, listener, models};
 
 /// A handshake is not given up for another client's before it has had this long.
 const FRESH: Duration = Duration::from_secs(1);
@@ -41,7 +43,7 @@ pub(crate) async fn serve(socket: TcpStream, tls: Option<Arc<ServerConfig>>, ups
             match handshake {
                 Some(stream) => Socket::Tls(Box::new(stream)),
                 // A client that cannot be spoken to is told by TLS's own alert.
-                None => return,
+                None => return counts::turned_away(Refused::TlsHandshake),
             }
         }
     };
@@ -114,8 +116,10 @@ async fn request(connection: &mut ServerConn<Socket>, head: &RequestHead, upstre
     let key = match auth::authenticate(head, upstreams) {
         Ok(key) => key,
         // Without a snapshot no key is known: that is not the caller's fault.
-        Err(_) if upstreams.catalogue().is_err() => return answer_problem(connection, &Problem::not_ready()).await,
-        Err(problem) => return answer_problem(connection, &problem).await,
+        Err(problem) => {
+            let problem = upstreams.catalogue().err().map_or(problem, Problem::not_ready);
+            return answer_problem(connection, &problem).await;
+        }
     };
     let endpoint = match found {
         Ok(endpoint) => endpoint,
@@ -123,12 +127,12 @@ async fn request(connection: &mut ServerConn<Socket>, head: &RequestHead, upstre
     };
     // Never unmetered: without room for its record a request is not served.
     let Some(permit) = shared.permit() else {
-        return answer_problem(connection, &Problem::not_ready()).await;
+        return answer_problem(connection, &Problem::not_ready(NotReady::OutboxFull)).await;
     };
     let meter = Meter::start(permit, key.account, endpoint.operation());
     let catalogue = match upstreams.catalogue() {
         Ok(catalogue) => catalogue,
-        Err(_) => return tell(connection, &Problem::not_ready(), meter).await,
+        Err(reason) => return tell(connection, &Problem::not_ready(reason), meter).await,
     };
     let body = match endpoint {
         Endpoint::Exchange(operation) => return exchange::serve(connection, head, operation, upstreams, share, meter).await,
@@ -140,6 +144,9 @@ async fn request(connection: &mut ServerConn<Socket>, head: &RequestHead, upstre
     };
     let response = Response { status: 200, content_type: "application/json", ..Response::default() };
     let sent = connection.respond(response, body.expose()).await;
+    if sent.is_err() {
+        meter.failed(Failure::ClientGone);
+    }
     meter.finish(200);
     if sent.is_ok() { After::GoOn } else { After::Close }
 }

@@ -10,10 +10,11 @@ use lethe_wire::openai::{Answer, ChatStream, Request, inspect_answer, inspect_re
 use tokio::time::timeout;
 
 use crate::budget::Share;
+use crate::counts::{self, COUNTS};
 use crate::meter::{CLIENT_GONE, Meter, Units, estimate};
 use crate::problem::Problem;
 use crate::relay::{self, Ended};
-use crate::shared::Shared;
+use crate::shared::{NotReady, Shared};
 use crate::upstream::{Answering, Ask, Unread, Upstreams};
 
 const JSON: &str = "application/json";
@@ -66,6 +67,7 @@ pub(crate) async fn serve(
     let Ready { upstream, ask, request } = match prepare(connection, head, operation, upstreams, share, &mut meter).await {
         Ok(ready) => ready,
         Err(Stop::Gone) => {
+            meter.failed(Failure::ClientGone);
             meter.finish(CLIENT_GONE);
             return After::Close;
         }
@@ -112,11 +114,10 @@ pub(crate) async fn serve(
             }
         }
         (200, false, Media::Json) => whole(connection, answering, share, prompt, meter).await,
-        (200..=399, ..) => fail(connection, Failure::Malformed, meter).await,
-        (401 | 403, ..) => fail(connection, Failure::Unauthorized, meter).await,
-        (_, _, Media::Json) => pass_error(connection, answering, share, meter).await,
-        (429, ..) => fail(connection, Failure::RateLimited, meter).await,
-        (500.., ..) => fail(connection, Failure::Upstream5xx, meter).await,
+        // Redirects are not followed, and a refused credential is quoted in the refusal.
+        (status @ (300..=399 | 401 | 403), ..) => fail(connection, Failure::of_status(status), meter).await,
+        (400.., _, Media::Json) => pass_error(connection, answering, share, meter).await,
+        (status @ (429 | 500..=599), ..) => fail(connection, Failure::of_status(status), meter).await,
         _ => fail(connection, Failure::Malformed, meter).await,
     }
 }
@@ -124,12 +125,12 @@ pub(crate) async fn serve(
 /// Where metering is strict: waits until control has committed that this request is about to go upstream. Without that it does not.
 async fn reserve(connection: &mut ServerConn<Socket>, shared: &Shared, prompt: u32, meter: &mut Meter) -> Result<(), Stop> {
     if shared.limits.strict_metering && !shared.is_durable() {
-        return Err(Problem::not_ready().into());
+        return Err(Problem::not_ready(NotReady::NotDurable).into());
     }
     let Some(sequence) = meter.reserve(prompt) else { return Ok(()) };
     tokio::select! {
         biased;
-        committed = timeout(COMMIT, shared.outbox.committed(sequence)) => committed.map_err(|_| Problem::not_ready().into()),
+        committed = timeout(COMMIT, shared.outbox.committed(sequence)) => committed.map_err(|_| Problem::not_ready(NotReady::NotDurable).into()),
         () = connection.gone() => Err(Stop::Gone),
     }
 }
@@ -144,7 +145,7 @@ async fn prepare(
     meter: &mut Meter,
 ) -> Result<Ready, Stop> {
     let shared = &upstreams.shared;
-    let catalogue = upstreams.catalogue().map_err(|_| Problem::not_ready())?;
+    let catalogue = upstreams.catalogue().map_err(Problem::not_ready)?;
     let mut types = head.headers().all("content-type");
     let is_json = types.next().is_some_and(|value| {
         value.split(|byte| *byte == b';').next().is_some_and(|kind| kind.trim_ascii().eq_ignore_ascii_case(JSON.as_bytes()))
@@ -175,7 +176,11 @@ async fn prepare(
     if !model.operations.contains(&operation) {
         return Err(Problem::model_operation(operation.name()).into());
     }
-    let (route, upstream) = catalogue.route(model, SystemClock.now(), dice()).ok_or_else(|| Problem::provider(Failure::Terms))?;
+    let Some((route, upstream)) = catalogue.route(model, SystemClock.now(), dice()) else {
+        // None of its routes may serve.
+        model.routes.iter().for_each(|route| COUNTS.failed(route.id, Failure::Terms));
+        return Err(Problem::provider(Failure::Terms).into());
+    };
     meter.route = route.id;
     request.check(upstream.kind, &upstream.rules).map_err(|refusal| Problem::refusal(&refusal))?;
     let edits = request.edits(&route.model, &upstream.rules);
@@ -206,13 +211,12 @@ async fn whole(
         return fail(connection, Failure::Malformed, meter).await;
     };
     if answer.is_error {
-        return fail(connection, Failure::Upstream5xx, meter).await;
+        return fail(connection, Failure::ErrorInAnswer, meter).await;
     }
     answering.done();
     meter.units = Some(units(&answer, prompt));
     let sent = connection.respond(Response { status: 200, content_type: JSON, ..Response::default() }, body.expose()).await;
-    meter.finish(if sent.is_ok() { 200 } else { CLIENT_GONE });
-    if sent.is_ok() { After::GoOn } else { After::Close }
+    finish(200, sent.is_ok(), meter)
 }
 
 fn units(answer: &Answer, prompt: u32) -> Units {
@@ -245,18 +249,32 @@ async fn pass_error(connection: &mut ServerConn<Socket>, mut answering: Answerin
         Err(Unread::Overloaded) => return tell(connection, &Problem::overloaded(), meter).await,
     };
     if answering.quotes_credential(body.expose()) {
+        meter.failed(Failure::of_status(answering.head.status));
         return tell(connection, &Problem::provider_refused(status), meter).await;
     }
     if inspect_answer(body.expose()).is_err() {
         return fail(connection, Failure::Malformed, meter).await;
     }
+    meter.failed(Failure::of_status(answering.head.status));
     answering.done();
     let sent = connection.respond(Response { status, content_type: JSON, retry_after, allow: None }, body.expose()).await;
-    meter.finish(if sent.is_ok() { status } else { CLIENT_GONE });
-    if sent.is_ok() { After::GoOn } else { After::Close }
+    finish(status, sent.is_ok(), meter)
 }
 
+/// Records an answer that was passed to its end, or as far as the client stayed.
+fn finish(status: u16, sent: bool, meter: Meter) -> After {
+    if sent {
+        meter.finish(status);
+        return After::GoOn;
+    }
+    meter.failed(Failure::ClientGone);
+    meter.finish(CLIENT_GONE);
+    After::Close
+}
+
+/// Counts the failure, tells the client, and records the status.
 async fn fail(connection: &mut ServerConn<Socket>, failure: Failure, meter: Meter) -> After {
+    meter.failed(failure);
     if failure == Failure::ClientGone {
         meter.finish(CLIENT_GONE);
         return After::Close;
@@ -273,6 +291,7 @@ pub(crate) async fn tell(connection: &mut ServerConn<Socket>, problem: &Problem,
 
 /// Tells the client what is wrong.
 pub(crate) async fn answer_problem(connection: &mut ServerConn<Socket>, problem: &Problem) -> After {
+    counts::told(problem);
     let response =
         Response { status: problem.status, content_type: JSON, retry_after: problem.retry_after, allow: problem.allow };
     match connection.respond(response, problem.body().expose()).await {

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use crate::catalogue::Catalogue;
+use crate::counts::COUNTS;
 use crate::shared::Shared;
 
 /// Name in control's certificate.
@@ -46,7 +47,7 @@ impl Link {
         });
         loop {
             if let Some(stream) = self.connect().await {
-                client::run(stream, &self.shared.outbox, self.build, |frame| self.take(frame, &endpoints)).await;
+                client::run(stream, &self.shared.outbox, &COUNTS, self.build, |frame| self.take(frame, &endpoints)).await;
             }
             sleep(PAUSE).await;
         }
@@ -73,7 +74,10 @@ impl Link {
             Down::KeyAdded(entry) => self.shared.add_key(entry),
             Down::KeyRevoked(id) => self.shared.revoke_key(id),
             Down::Snapshot(snapshot) => match Catalogue::new(&snapshot, &self.nodes, &self.arena) {
-                Ok(catalogue) => self.shared.replace(catalogue, &snapshot.keys),
+                Ok(catalogue) => {
+                    COUNTS.know(snapshot.models.iter().flat_map(|model| &model.routes).map(|route| route.id));
+                    self.shared.replace(catalogue, &snapshot.keys);
+                }
                 // Control checked what it sent: rather than serve an old state without end, the gateway goes stale.
                 Err(_) => return,
             },

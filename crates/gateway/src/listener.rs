@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lethe_content::stack;
-use lethe_types::Network;
+use lethe_types::{Network, Refused};
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
@@ -15,6 +15,7 @@ use tokio::task::LocalSet;
 use tokio::time::timeout;
 
 use crate::connection;
+use crate::counts;
 use crate::idle::Idle;
 use crate::shared::Shared;
 use crate::upstream::Upstreams;
@@ -171,7 +172,10 @@ pub(crate) async fn accept(
         let accepted = async {
             match listener.accept().await {
                 // Closed without a word: nobody but the proxy in front is served in the clear.
-                Ok((_, peer)) if !is_trusted(&trusted_peers, peer.ip()) => None,
+                Ok((_, peer)) if !is_trusted(&trusted_peers, peer.ip()) => {
+                    counts::turned_away(Refused::UntrustedPeer);
+                    None
+                }
                 Ok((socket, _)) => Some((socket, room.seat(&workers).await?)),
                 Err(error) => {
                     let exhausted = error.raw_os_error().is_some_and(|code| EXHAUSTION.contains(&code));

@@ -3,8 +3,10 @@
 use std::time::Instant;
 
 use lethe_link::Permit;
-use lethe_types::{AccountPseudonym, Clock, Millis, Operation, RouteId, SystemClock};
+use lethe_types::{AccountPseudonym, Clock, Failure, Millis, Operation, RouteId, SystemClock};
 use lethe_usage::{Kind, Quality, UNDERWAY, UnitClass, Usage};
+
+use crate::counts::COUNTS;
 
 /// Status of a request whose client closed the connection first (nginx's number for it).
 pub(crate) const CLIENT_GONE: u16 = 499;
@@ -68,6 +70,11 @@ impl Meter {
         self.first_byte_ms.get_or_insert(elapsed_ms(self.started));
     }
 
+    /// The attempt on the chosen route failed: it is counted, apart from the record.
+    pub(crate) fn failed(&self, failure: Failure) {
+        COUNTS.failed(self.route, failure);
+    }
+
     /// Records the request.
     pub(crate) fn finish(mut self, status: u16) {
         self.record(status);
@@ -105,6 +112,9 @@ impl Meter {
 
 impl Drop for Meter {
     fn drop(&mut self) {
+        if self.permit.is_some() {
+            self.failed(Failure::Internal);
+        }
         self.record(500);
     }
 }

@@ -2,15 +2,19 @@
 
 use lethe_content::ContentBuf;
 use lethe_http1::{BodyError, HeadError};
-use lethe_types::Failure;
+use lethe_types::{Failure, Refused};
 use lethe_wire::json::Flaw;
 use lethe_wire::openai::{ErrorBody, ErrorType, Refusal};
+
+use crate::shared::NotReady;
 
 /// An error toward the client.
 pub(crate) struct Problem {
     pub(crate) status: u16,
     pub(crate) retry_after: Option<u32>,
     pub(crate) allow: Option<&'static str>,
+    /// What it is counted as; `None` for what a provider did, which is counted on its route.
+    pub(crate) refused: Option<Refused>,
     kind: ErrorType,
     code: &'static str,
     message: String,
@@ -19,7 +23,8 @@ pub(crate) struct Problem {
 
 impl Problem {
     fn new(status: u16, kind: ErrorType, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, retry_after: None, allow: None, kind, code, message: message.into(), param: None }
+        let refused = if kind == ErrorType::Provider { None } else { Some(Refused::named(code)) };
+        Self { status, retry_after: None, allow: None, refused, kind, code, message: message.into(), param: None }
     }
 
     fn invalid(status: u16, code: &'static str, message: impl Into<String>) -> Self {
@@ -164,9 +169,11 @@ impl Problem {
         Self::invalid(408, "request_timeout", "The request's head did not arrive in time.")
     }
 
-    pub(crate) fn not_ready() -> Self {
+    pub(crate) fn not_ready(reason: NotReady) -> Self {
         let message = "This gateway has no word from its control and does not serve unmetered or out-of-date. Try again shortly.";
-        Self::new(503, ErrorType::Server, "not_ready", message).retry_after(1)
+        let mut problem = Self::new(503, ErrorType::Server, "not_ready", message).retry_after(1);
+        problem.refused = Some(reason.counted());
+        problem
     }
 
     pub(crate) fn overloaded() -> Self {
@@ -175,27 +182,39 @@ impl Problem {
 
     pub(crate) fn terms() -> Self {
         let message = "The terms of this model's provider are missing, not zero retention, or due for review. The operator must record them in `[provider.terms]`.";
-        Self::new(503, ErrorType::Server, "provider_terms", message)
+        let mut problem = Self::new(503, ErrorType::Server, "provider_terms", message);
+        problem.refused = None;
+        problem
     }
 
     /// A provider that did not answer as it should.
     pub(crate) fn provider(failure: Failure) -> Self {
         let (status, code, message) = match failure {
-            Failure::Connect => (502, "provider_connect", "The provider cannot be reached."),
+            Failure::Connect | Failure::Dialer => (502, "provider_connect", "The provider cannot be reached."),
             Failure::Cut => (502, "provider_cut", "The provider's answer stopped before its end."),
             Failure::Dns => (502, "provider_dns", "The provider's host name does not resolve to an address that is allowed."),
+            Failure::ErrorInAnswer | Failure::ServerError => (502, "provider_error", "The provider failed."),
+            Failure::Forbidden => (502, "provider_forbidden", "The provider does not let the operator's credential do this."),
+            Failure::Internal => (500, "internal", "The gateway could not finish this request."),
             Failure::Malformed => (502, "provider_malformed", "The provider answered with something that is not its API."),
             Failure::RateLimited => (429, "provider_rate_limited", "The provider limits the rate of requests."),
+            Failure::Redirected => {
+                (502, "provider_redirect", "The provider redirects elsewhere, and redirects are not followed.")
+            }
+            Failure::Rejected => (502, "provider_refused", "The provider refused the request."),
+            Failure::TimeoutConnect => (504, "provider_timeout", "The provider did not take the connection in time."),
             Failure::TimeoutFirstByte => (504, "provider_timeout", "The provider did not begin to answer in time."),
             Failure::TimeoutIdle => (504, "provider_timeout", "The provider stopped in the middle of its answer."),
+            Failure::TimeoutTotal => (504, "provider_timeout", "The provider's answer took too long as a whole."),
             Failure::Tls => (502, "provider_tls", "The provider's TLS certificate or handshake was refused."),
             Failure::Unauthorized => (502, "provider_unauthorized", "The provider refused the operator's credential."),
-            Failure::Upstream5xx => (502, "provider_error", "The provider failed."),
             Failure::Terms => return Self::terms(),
             Failure::ClientGone => (499, "client_gone", "The client has gone."),
         };
         let kind = if status == 429 { ErrorType::RateLimit } else { ErrorType::Provider };
-        Self::new(status, kind, code, message)
+        let mut problem = Self::new(status, kind, code, message);
+        problem.refused = None;
+        problem
     }
 
     /// The provider refused the request, in words that cannot be passed on.

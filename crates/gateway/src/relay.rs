@@ -9,6 +9,7 @@ use lethe_types::Failure;
 use lethe_wire::openai::ChatStream;
 
 use crate::budget::{SMALL_BYTES, Share};
+use crate::counts;
 use crate::meter::{CLIENT_GONE, Meter, Units};
 use crate::problem::Problem;
 use crate::upstream::Answering;
@@ -47,7 +48,7 @@ pub(crate) async fn stream(
         }
         let fault = match read {
             Ok(true) if Instant::now() < deadline => chat.pass(&mut pending, &mut out).err().map(|_| Failure::Malformed),
-            Ok(true) => Some(Failure::TimeoutIdle),
+            Ok(true) => Some(Failure::TimeoutTotal),
             Ok(false) => match chat.end() {
                 Ok(last) => {
                     out.extend(last);
@@ -76,6 +77,7 @@ pub(crate) async fn stream(
         }
         if chat.failed {
             // The provider's own error has been passed; after it there is no clean end.
+            meter.failed(Failure::ErrorInAnswer);
             return Ended::Broken(502);
         }
         if chat.done {
@@ -87,6 +89,7 @@ pub(crate) async fn stream(
         }
     };
     meter.units = Some(units(&chat, prompt));
+    meter.failed(failure);
     if failure == Failure::ClientGone {
         return Ended::Broken(CLIENT_GONE);
     }
@@ -95,6 +98,7 @@ pub(crate) async fn stream(
 
 /// An error event, and then no end: SDKs raise on the first, everybody else sees the second.
 async fn broken(connection: &mut ServerConn<Socket>, problem: &Problem) -> Ended {
+    counts::told(problem);
     let mut event = ContentBuf::new();
     event.extend(b"data: ");
     event.extend(problem.body().expose());

@@ -9,7 +9,7 @@ use lethe_confine::dial;
 use lethe_handover::GatewayLimits;
 use lethe_link::{Outbox, Permit};
 use lethe_policy::KeyEntry;
-use lethe_types::{KeyHash, KeyId};
+use lethe_types::{KeyHash, KeyId, Refused};
 use tokio::sync::watch;
 
 use crate::budget::Budget;
@@ -41,6 +41,18 @@ impl NotReady {
             Self::NotDurable => "not_durable",
             Self::OutboxFull => "outbox_full",
             Self::Stale => "stale",
+        }
+    }
+
+    /// What a client that is not served for this reason is counted as.
+    pub(crate) const fn counted(self) -> Refused {
+        match self {
+            Self::Draining => Refused::Draining,
+            Self::Isolated => Refused::Isolated,
+            Self::NoSnapshot => Refused::NoSnapshot,
+            Self::NotDurable => Refused::NotDurable,
+            Self::OutboxFull => Refused::OutboxFull,
+            Self::Stale => Refused::Stale,
         }
     }
 }

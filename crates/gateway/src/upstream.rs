@@ -4,7 +4,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lethe_confine::dial::DialError;
 use lethe_content::ContentBuf;
 use lethe_http1::{ClientConn, ClientError, ResponseHead, within};
 use lethe_providers::openai;
@@ -96,7 +95,7 @@ impl Upstreams {
     }
 
     async fn connect(&self, upstream: &Upstream) -> Result<Socket, Failure> {
-        let socket = self.shared.dialer.dial(upstream.endpoint).await.map_err(dial_failure)?;
+        let socket = self.shared.dialer.dial(upstream.endpoint).await?;
         let socket = TcpStream::from_std(socket.into()).map_err(|_| Failure::Connect)?;
         let Some((config, name)) = &upstream.tls else { return Ok(Socket::Plain(socket)) };
         match timeout(HANDSHAKE, TlsStream::connect(socket, Arc::clone(config), name.clone())).await {
@@ -132,13 +131,6 @@ async fn exchange(connection: &mut ClientConn<Socket>, request: &ContentBuf, ask
     // A server may answer (413, 401) before it has taken everything: what it says is worth more than the broken write.
     drop(connection.send(&parts).await);
     connection.read_head().await
-}
-
-const fn dial_failure(error: DialError) -> Failure {
-    match error {
-        DialError::Dns => Failure::Dns,
-        _ => Failure::Connect,
-    }
 }
 
 const fn failure(error: ClientError) -> Failure {

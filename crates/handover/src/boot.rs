@@ -3,7 +3,7 @@
 use lethe_types::Network;
 use serde::{Deserialize, Serialize};
 
-use crate::{Posture, SecretBytes};
+use crate::{Posture, Role, SecretBytes};
 
 /// Who this process is on the link: a certificate made by control's authority.
 #[derive(Clone, Serialize, Deserialize)]
@@ -101,6 +101,30 @@ pub struct EngineBoot {
     pub queue: u16,
 }
 
+/// What befell a part; nothing of what it was doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Mishap {
+    /// It ended by itself with this code.
+    Exited(i32),
+    /// A signal with this number ended it.
+    Killed(i32),
+    /// It could not be started.
+    NotStarted,
+    /// It panicked here.
+    Panicked(PanicReport),
+}
+
+/// How often something befell a role since the supervisor's start: a total, so that it may be told again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MishapCount {
+    /// Whom.
+    pub role: Role,
+    /// What.
+    pub mishap: Mishap,
+    /// How often.
+    pub count: u64,
+}
+
 /// Supervisor to child. The first message is one of the `…Boot` variants.
 #[derive(Clone, Serialize, Deserialize)]
 pub enum ToChild {
@@ -114,6 +138,8 @@ pub enum ToChild {
     Node(Box<NodeBoot>, BootOptions),
     /// Stop accepting, finish what is open, hand over the last records, exit 0.
     Drain,
+    /// To control: every total of what befell the parts. Replaces the one before.
+    Mishaps(Vec<MishapCount>),
     /// To a gateway: its dialer was started anew. Descriptor: the socket to the new one.
     ReplaceDialer,
     /// Try every way out again and report ([`FromChild::Posture`]).
@@ -139,7 +165,7 @@ pub struct BootOptions {
 }
 
 /// Where a panic happened; nothing of what it said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PanicReport {
     /// Hash of the build (package version and build identifier).
     pub build: u64,

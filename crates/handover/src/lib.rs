@@ -8,8 +8,8 @@ mod posture;
 mod stage;
 
 pub use boot::{
-    BootOptions, ClientTls, DialerBoot, EngineBoot, FromChild, GatewayBoot, GatewayLimits, Identity, NodeBoot, PanicReport,
-    ToChild,
+    BootOptions, ClientTls, DialerBoot, EngineBoot, FromChild, GatewayBoot, GatewayLimits, Identity, Mishap, MishapCount,
+    NodeBoot, PanicReport, ToChild,
 };
 pub use lethe_types::SecretBytes;
 pub use posture::{Attempt, Descriptor, Outcome, Posture, Wall};

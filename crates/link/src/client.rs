@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use crate::counts::{Counts, Teller};
 use crate::courier::{Courier, Load};
 use crate::decoder::Decoder;
 use crate::frame::{Down, FrameError};
@@ -49,11 +50,11 @@ impl From<io::Error> for LinkError {
     }
 }
 
-/// Runs the link over `io` until it ends, and says why it did. `build` is the hash of the gateway's build; `sink` is given every frame
+/// Runs the link over `io` until it ends, and says why it did. `counts` are told when they have changed. `build` is the hash of the gateway's build; `sink` is given every frame
 /// but `Ack`, in order, heartbeats too (so that the caller knows when it last heard from control).
 ///
 /// To end it from outside, drop the future: records that were not acknowledged stay in the outbox for the next connection.
-pub async fn run<Io, Sink>(io: Io, outbox: &Outbox, build: u64, sink: Sink) -> LinkError
+pub async fn run<Io, Sink>(io: Io, outbox: &Outbox, counts: &Counts, build: u64, sink: Sink) -> LinkError
 where
     Io: AsyncRead + AsyncWrite,
     Sink: FnMut(Down),
@@ -61,7 +62,7 @@ where
     let (reader, writer) = tokio::io::split(io);
     tokio::select! {
         error = receive(reader, outbox, sink) => error,
-        error = send(writer, outbox, build) => error,
+        error = send(writer, outbox, counts, build) => error,
     }
 }
 
@@ -96,10 +97,11 @@ where
     }
 }
 
-async fn send<Io: AsyncWrite>(mut writer: WriteHalf<Io>, outbox: &Outbox, build: u64) -> LinkError {
+async fn send<Io: AsyncWrite>(mut writer: WriteHalf<Io>, outbox: &Outbox, counts: &Counts, build: u64) -> LinkError {
     let mut next_beat = Instant::now();
     let mut courier = Courier::new(outbox, build);
     let mut bytes = Vec::new();
+    let mut teller = Teller::new(counts);
     loop {
         // Whatever else is said: control closes a link that it hears nothing of.
         let beat = Instant::now() >= next_beat;
@@ -110,6 +112,9 @@ async fn send<Io: AsyncWrite>(mut writer: WriteHalf<Io>, outbox: &Outbox, build:
             Ok(load) => load,
             Err(error) => return error.into(),
         };
+        if let Err(error) = teller.load(&mut bytes) {
+            return error.into();
+        }
         if bytes.is_empty() {
             tokio::select! {
                 () = outbox.news() => {}

@@ -5,7 +5,7 @@
 //! endian. Nothing that goes up can carry text.
 
 use lethe_policy::{KeyEntry, Snapshot};
-use lethe_types::{AccountPseudonym, KeyHash, KeyId};
+use lethe_types::{AccountPseudonym, Failure, KeyHash, KeyId, Refused, RouteId};
 use lethe_usage::{InstanceId, RECORD_BYTES, RecordError, UsageRecord};
 
 /// Size of a frame's header.
@@ -18,6 +18,7 @@ pub const ENDPOINTS_LIMIT: usize = 64 * 1024;
 const HELLO: u8 = 0x01;
 const RECORD: u8 = 0x02;
 const BEAT: u8 = 0x03;
+const TALLY: u8 = 0x10;
 const SNAPSHOT: u8 = 0x81;
 const ENDPOINTS: u8 = 0x82;
 const KEY_ADDED: u8 = 0x83;
@@ -29,6 +30,7 @@ const DURABLE: u8 = 0x88;
 
 const HELLO_BYTES: usize = 22;
 const BEAT_BYTES: usize = 20;
+const TALLY_BYTES: usize = 13;
 const KEY_BYTES: usize = 44;
 
 /// The first frame of a gateway.
@@ -53,6 +55,44 @@ pub struct Beat {
     pub pending: u32,
 }
 
+/// What a gateway counts besides its records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Counted {
+    /// An attempt on a route that failed; [`RouteId::NONE`] before one was chosen.
+    Failure(RouteId, Failure),
+    /// A client that was not served.
+    Refused(Refused),
+}
+
+/// How often something was counted since the start of the gateway: a total, so that repetition and loss do no harm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tally {
+    /// What.
+    pub of: Counted,
+    /// How often.
+    pub total: u64,
+}
+
+/// Codes on the link from here on are those of [`Refused`].
+const REFUSED_FROM: u8 = 128;
+
+impl Counted {
+    fn encode(self) -> (u8, RouteId) {
+        match self {
+            Self::Failure(route, failure) => (failure.code(), route),
+            Self::Refused(refused) => (REFUSED_FROM + refused.code(), RouteId::NONE),
+        }
+    }
+
+    fn decode(code: u8, route: RouteId) -> Option<Self> {
+        match code.checked_sub(REFUSED_FROM) {
+            None => Failure::from_code(code).map(|failure| Self::Failure(route, failure)),
+            Some(code) if route == RouteId::NONE => Refused::from_code(code).map(Self::Refused),
+            Some(_) => None,
+        }
+    }
+}
+
 /// Gateway to control.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Up {
@@ -62,6 +102,8 @@ pub enum Up {
     Heartbeat(Beat),
     /// One usage record, exactly 64 bytes.
     Record(UsageRecord),
+    /// A counter that has changed.
+    Tally(Tally),
 }
 
 /// Control to gateway.
@@ -150,6 +192,7 @@ impl Frame for Up {
             BEAT => BEAT_BYTES,
             HELLO => HELLO_BYTES,
             RECORD => RECORD_BYTES,
+            TALLY => TALLY_BYTES,
             _ => return Err(FrameError::Type),
         };
         if length == fixed { Ok(()) } else { Err(FrameError::Length) }
@@ -169,6 +212,11 @@ impl Frame for Up {
                 instance: InstanceId(field(body, 10)?),
             })),
             RECORD => Ok(Self::Record(UsageRecord::decode(&field(body, 0)?)?)),
+            TALLY => {
+                let ([code], route) = (field(body, 0)?, RouteId(u32::from_le_bytes(field(body, 1)?)));
+                let of = Counted::decode(code, route).ok_or(FrameError::Body)?;
+                Ok(Self::Tally(Tally { of, total: u64::from_le_bytes(field(body, 5)?) }))
+            }
             _ => Err(FrameError::Type),
         }
     }
@@ -190,6 +238,13 @@ impl Frame for Up {
             Self::Record(record) => {
                 header(out, RECORD, RECORD_BYTES)?;
                 out.extend(record.encode());
+            }
+            Self::Tally(tally) => {
+                header(out, TALLY, TALLY_BYTES)?;
+                let (code, route) = tally.of.encode();
+                out.push(code);
+                out.extend(route.0.to_le_bytes());
+                out.extend(tally.total.to_le_bytes());
             }
         }
         Ok(())

@@ -5,6 +5,7 @@
 //! until control has committed them, [`courier`] says them in order, [`client::run`] is the gateway's side of one connection.
 
 pub mod client;
+mod counts;
 pub mod courier;
 pub mod decoder;
 pub mod frame;
@@ -12,9 +13,10 @@ pub mod frame;
 mod interleavings;
 mod outbox;
 
+pub use counts::Counts;
 pub use courier::Courier;
 pub use decoder::Decoder;
-pub use frame::{Beat, Down, FrameError, Hello, Up};
+pub use frame::{Beat, Counted, Down, FrameError, Hello, Tally, Up};
 pub use outbox::{AckError, Outbox, Permit};
 
 /// ALPN protocol name (RFC 7301) of this version of the link.

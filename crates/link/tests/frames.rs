@@ -2,9 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use lethe_link::frame::{ENDPOINTS_LIMIT, Frame, HEADER_BYTES, SNAPSHOT_LIMIT};
-use lethe_link::{Beat, Decoder, Down, FrameError, Hello, Up};
+use lethe_link::{Beat, Counted, Decoder, Down, FrameError, Hello, Tally, Up};
 use lethe_policy::{Credential, FieldRules, KeyEntry, Model, Provider, ProviderKind, Route, Snapshot, Timeouts, UpstreamTls};
-use lethe_types::{AccountPseudonym, KeyHash, KeyId, Operation, RouteId, SecretBytes};
+use lethe_types::{AccountPseudonym, Failure, KeyHash, KeyId, Operation, Refused, RouteId, SecretBytes};
 use lethe_usage::{InstanceId, Kind, Quality, RECORD_BYTES, RecordError, UnitClass, Usage, UsageRecord};
 use proptest::prelude::*;
 
@@ -71,6 +71,8 @@ fn every_up() -> Vec<Up> {
         Up::Record(record(1)),
         Up::Heartbeat(Beat { started: 5, finished: 4, pending: 3 }),
         Up::Record(record(2)),
+        Up::Tally(Tally { of: Counted::Failure(RouteId(7), Failure::Tls), total: 8 }),
+        Up::Tally(Tally { of: Counted::Refused(Refused::InvalidApiKey), total: 9 }),
     ]
 }
 
@@ -109,7 +111,7 @@ fn a_header_that_cannot_be_is_refused_without_its_body() {
     let head = |kind: u8, flags: u8, bytes: usize| [&[kind, flags], length(bytes).as_slice()].concat();
     let mut up = Vec::new();
     let mut down = Vec::new();
-    for (kind, bytes) in [(1, 21), (1, 23), (2, 63), (2, 65), (3, 0), (2, 0x7fff_ffff)] {
+    for (kind, bytes) in [(1, 21), (1, 23), (2, 63), (2, 65), (3, 0), (0x10, 12), (0x10, 14), (2, 0x7fff_ffff)] {
         up.push((head(kind, 0, bytes), FrameError::Length));
     }
     up.extend([(head(0x81, 0, 8), FrameError::Type), (head(0, 0, 0), FrameError::Type), (head(2, 1, 64), FrameError::Flags)]);
@@ -141,6 +143,18 @@ fn a_record_is_checked_and_an_error_is_final() {
     assert_eq!(decoder.next_frame(), Err(error));
     assert_eq!(decoder.next_frame(), Err(error));
     assert!(!decoder.is_between_frames());
+}
+
+#[test]
+fn a_tally_of_something_unknown_is_refused() {
+    let tally = |code: u8, route: u8| [&[0x10, 0, 13, 0, 0, 0, code, route, 0, 0, 0][..], &[1, 0, 0, 0, 0, 0, 0, 0]].concat();
+    for known in [tally(Failure::Tls.code(), 7), tally(128 + Refused::Other.code(), 0)] {
+        assert_eq!(read_all::<Up>(&[&known]).unwrap().len(), 1);
+    }
+    // No such failure, no such reason, a reason with a route.
+    for unknown in [tally(0, 1), tally(127, 1), tally(128, 0), tally(255, 0), tally(128 + Refused::Other.code(), 7)] {
+        assert_eq!(read_all::<Up>(&[&unknown]), Err(FrameError::Body));
+    }
 }
 
 #[test]
@@ -185,7 +199,7 @@ proptest! {
     }
 
     #[test]
-    fn a_changed_byte_never_gives_a_frame_with_other_bytes(at in 0_usize..220, byte: u8) {
+    fn a_changed_byte_never_gives_a_frame_with_other_bytes(at in 0_usize..260, byte: u8) {
         let mut bytes = bytes_of(&every_up());
         let at = at % bytes.len();
         bytes[at] = byte;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use lethe_link::client::{self, LinkError};
 use lethe_link::frame::Frame;
-use lethe_link::{AckError, Beat, Decoder, Down, Hello, Outbox, Permit, Up};
-use lethe_types::{AccountPseudonym, Operation, RouteId};
+use lethe_link::{AckError, Beat, Counted, Counts, Decoder, Down, Hello, Outbox, Permit, Tally, Up};
+use lethe_types::{AccountPseudonym, Failure, Operation, RouteId};
 use lethe_usage::{InstanceId, Kind, Quality, UnitClass, Usage, UsageRecord};
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -187,6 +187,14 @@ impl Control {
     }
 
     /// The sequence number of the next record.
+    async fn hear_tally(&mut self) -> Tally {
+        loop {
+            if let Up::Tally(tally) = self.hear().await {
+                return tally;
+            }
+        }
+    }
+
     async fn hear_record(&mut self) -> u64 {
         loop {
             if let Up::Record(record) = self.hear().await {
@@ -204,7 +212,7 @@ fn pair() -> (DuplexStream, Control) {
 fn linked(outbox: &Arc<Outbox>) -> (tokio::task::JoinHandle<LinkError>, Control) {
     let (gateway, control) = pair();
     let outbox = Arc::clone(outbox);
-    (tokio::spawn(async move { client::run(gateway, &outbox, 5, |_| {}).await }), control)
+    (tokio::spawn(async move { client::run(gateway, &outbox, &Counts::new(), 5, |_| {}).await }), control)
 }
 
 #[tokio::test]
@@ -238,7 +246,8 @@ async fn frames_reach_the_caller_and_a_malformed_one_ends_the_link() {
     let outbox = Outbox::new(INSTANCE, 1);
     let (gateway, mut control) = pair();
     let (seen, mut frames) = tokio::sync::mpsc::unbounded_channel();
-    let client = tokio::spawn(async move { client::run(gateway, &outbox, 5, |frame| drop(seen.send(frame))).await });
+    let client =
+        tokio::spawn(async move { client::run(gateway, &outbox, &Counts::new(), 5, |frame| drop(seen.send(frame))).await });
     control.say(Down::Heartbeat).await;
     control.say(Down::Isolate).await;
     assert!(matches!(frames.recv().await, Some(Down::Heartbeat)));
@@ -291,4 +300,27 @@ async fn heartbeats_come_by_themselves_and_silence_ends_the_link() {
         assert!(matches!(control.hear().await, Up::Heartbeat(_)));
     }
     assert_eq!(client.await.unwrap(), LinkError::Silent);
+}
+
+#[tokio::test]
+async fn totals_are_told_when_they_change_and_anew_on_the_next_connection() {
+    let (outbox, counts) = (Outbox::new(INSTANCE, 10), Arc::new(Counts::new()));
+    let link = || {
+        let (gateway, control) = pair();
+        let (outbox, counts) = (Arc::clone(&outbox), Arc::clone(&counts));
+        (tokio::spawn(async move { client::run(gateway, &outbox, &counts, 5, |_| {}).await }), control)
+    };
+    let of = Counted::Failure(RouteId(3), Failure::Cut);
+    counts.know([RouteId(3)]);
+    counts.failed(RouteId(3), Failure::Cut);
+    let (_client, mut control) = link();
+    assert_eq!(control.hear_tally().await, Tally { of, total: 1 });
+    // With the record of the request that failed, at once; the one that had been told before is not told again.
+    counts.failed(RouteId(3), Failure::Cut);
+    outbox.try_reserve().unwrap().record(&usage(1));
+    assert_eq!(control.hear_record().await, 1);
+    assert_eq!(control.hear_tally().await, Tally { of, total: 2 });
+    drop(control);
+    let (_client, mut control) = link();
+    assert_eq!(control.hear_tally().await, Tally { of, total: 2 });
 }

@@ -41,6 +41,20 @@ pub enum Standing {
     Trains,
 }
 
+impl Standing {
+    /// The name operators see.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Missing => "missing",
+            Self::Overdue => "overdue",
+            Self::Retains => "retains",
+            Self::Trains => "trains",
+        }
+    }
+}
+
 impl Terms {
     /// Whether a provider with these terms may serve at `now` (ms since the epoch).
     ///

@@ -10,7 +10,7 @@ use std::{
 };
 
 use lethe_confine::channel::{AsyncChannel, Channel, ChannelError};
-use lethe_handover::{FromChild, SecretBytes, ToChild};
+use lethe_handover::{FromChild, MishapCount, SecretBytes, ToChild};
 use rustix::{
     fs::{Mode, OFlags},
     process::{DumpableBehavior, Gid, Resource, Rlimit, Signal, Uid},
@@ -64,12 +64,13 @@ impl ControlChannel {
     }
 
     /// Passes `ready` on once it is there, then orders and news, and waits until the end is asked for: by the supervisor's word or
-    /// its death.
+    /// its death. `mishaps` is given every new list of what befell the parts.
     pub async fn until_asked<T: Serialize, O: DeserializeOwned, N: Serialize>(
         &self,
         ready: oneshot::Receiver<T>,
         orders: mpsc::UnboundedSender<O>,
         mut news: mpsc::UnboundedReceiver<N>,
+        mut mishaps: impl FnMut(Vec<MishapCount>),
     ) {
         let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
         let Ok(answer) = ready.await else { return };
@@ -86,6 +87,7 @@ impl ControlChannel {
                             let _ = orders.send(order);
                         }
                     }
+                    Ok((ToChild::Mishaps(list), _)) => mishaps(list),
                     Ok(_) => {}
                 },
                 Some(news) = news.recv() => {

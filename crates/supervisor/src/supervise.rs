@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use lethe_handover::Role;
+use lethe_handover::{Role, ToChild};
 use tokio::{
     net::UnixListener,
     sync::mpsc,
@@ -70,14 +70,21 @@ pub async fn supervise<C: Crew>(
                 Asked::Order(order) => posts.order(order, None),
             },
             () = asked.as_mut() => break End::Asked,
-            Some((number, event)) = events.recv() => match event {
-                PartEvent::Exited(role, status) => posts.ended(number, role, status.into()),
-                PartEvent::Panicked(role, report) => panicked(&roster, crew.as_ref(), role, report),
-                PartEvent::Rotated(_, true) => {}
-                PartEvent::Rotated(role, false) => crew.tell(Notice::NotRotated(role)),
-                PartEvent::Said(said) => posts.heard(&said),
+            Some((number, event)) = events.recv() => {
+                match event {
+                    PartEvent::Exited(role, status) => posts.ended(number, role, status.into()),
+                    PartEvent::Panicked(role, report) => panicked(&roster, crew.as_ref(), role, report),
+                    PartEvent::Rotated(_, true) => {}
+                    PartEvent::Rotated(role, false) => crew.tell(Notice::NotRotated(role)),
+                    PartEvent::Said(said) => posts.heard(&said),
+                }
+                tell_control(&roster);
             },
-            job = posts.next_job() => posts.go_on(job),
+            job = posts.next_job() => {
+                posts.go_on(job);
+                // It may have brought a new control, which has been told nothing yet.
+                tell_control(&roster);
+            },
             Some((order, asker)) = ordered.recv() => posts.order(order, Some(asker)),
             _ = age_check.tick() => {
                 if posts.gateway_age().is_some_and(|age| age >= rules.recycle_after) {
@@ -123,6 +130,13 @@ pub async fn supervise<C: Crew>(
 fn panicked<C: Crew>(roster: &Roster, crew: &C, role: Role, report: lethe_handover::PanicReport) {
     roster.tally(|tally| tally.panicked(role, report));
     crew.tell(Notice::Panicked(role, report));
+}
+
+/// Control shows what befell the others to whoever asks it.
+fn tell_control(roster: &Roster) {
+    if let Some((_, control)) = roster.current(Role::Control) {
+        control.send(ToChild::Mishaps(roster.tally(|tally| tally.mishaps())), Vec::new());
+    }
 }
 
 /// Whether a part counts on it that there is no swap.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, os::unix::process::ExitStatusExt, process::ExitStatus};
 
-use lethe_handover::{PanicReport, Role};
+use lethe_handover::{Mishap, MishapCount, PanicReport, Role};
 use serde::{Deserialize, Serialize};
 
 /// Places of panics that are told apart; a build has far fewer that are ever reached.
@@ -75,6 +75,8 @@ pub(crate) struct Tally {
     exits: BTreeMap<(Role, Exit), u64>,
     failed_starts: BTreeMap<Role, u64>,
     panics: BTreeMap<(Role, u64, u64, u32), u64>,
+    /// Panics at further places.
+    elsewhere: BTreeMap<Role, u64>,
 }
 
 impl Tally {
@@ -93,7 +95,30 @@ impl Tally {
         // A process that invents places must not fill this one's memory.
         if self.panics.contains_key(&place) || self.panics.len() < PLACES {
             *self.panics.entry(place).or_default() += 1;
+        } else {
+            *self.elsewhere.entry(role).or_default() += 1;
         }
+    }
+
+    /// Everything, as control is told it; panics at further places are at the location 0.
+    pub(crate) fn mishaps(&self) -> Vec<MishapCount> {
+        let exits = self.exits.iter().map(|(&(role, exit), &count)| {
+            let mishap = match exit {
+                Exit::Code(code) => Mishap::Exited(code),
+                Exit::Signal(signal) => Mishap::Killed(signal),
+            };
+            MishapCount { role, mishap, count }
+        });
+        let failed = self.failed_starts.iter().map(|(&role, &count)| MishapCount { role, mishap: Mishap::NotStarted, count });
+        let panics = self.panics.iter().map(|(&(role, build, location, line), &count)| MishapCount {
+            role,
+            mishap: Mishap::Panicked(PanicReport { build, location, line }),
+            count,
+        });
+        let nowhere = PanicReport { build: 0, location: 0, line: 0 };
+        let elsewhere = self.elsewhere.iter();
+        let elsewhere = elsewhere.map(|(&role, &count)| MishapCount { role, mishap: Mishap::Panicked(nowhere), count });
+        exits.chain(failed).chain(panics).chain(elsewhere).collect()
     }
 
     pub(crate) fn exits(&self) -> Vec<ExitCount> {
@@ -149,6 +174,8 @@ mod tests {
         }
         tally.panicked(Role::Node, PanicReport { build: 1, location: 2, line: 0 });
         assert_eq!(tally.panics().len(), PLACES);
+        let told = tally.mishaps();
+        assert_eq!((told.len(), told.iter().map(|entry| entry.count).sum::<u64>()), (PLACES + 1, 1001), "none is lost");
         assert_eq!(tally.panics()[0].count, 2);
     }
 }

@@ -1,5 +1,6 @@
 //! A running `lethe up`, from the executables that were built beside this test.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Read;
@@ -353,6 +354,30 @@ impl Lethe {
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "lethe {arguments:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
         serde_json::Deserializer::from_str(&text).into_iter().map(|value| value.expect("JSON")).collect()
+    }
+
+    /// What `lethe metrics` prints: each series with its value.
+    #[must_use]
+    pub fn metrics(&self) -> BTreeMap<String, f64> {
+        let output = self.run(&["metrics"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).expect("text");
+        let series = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.rsplit_once(' '));
+        series.map(|(series, value)| (series.to_owned(), value.parse().expect("a number"))).collect()
+    }
+
+    /// The metrics once `holds` does; fails with them if it does not within 20 seconds.
+    #[must_use]
+    pub fn metrics_when(&self, holds: impl Fn(&BTreeMap<String, f64>) -> bool) -> BTreeMap<String, f64> {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let metrics = self.metrics();
+            if holds(&metrics) {
+                return metrics;
+            }
+            assert!(Instant::now() < deadline, "the metrics never said so: {metrics:#?}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// The ledger once it holds at least `count` records; fails if it does not within ten seconds.

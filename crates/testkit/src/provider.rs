@@ -19,7 +19,9 @@ pub const MODELS: &[&str] = &[
     "error-echo",
     "error-key",
     "error-event",
+    "drip",
     "e401",
+    "e403",
     "e429",
     "e500",
     "html",
@@ -199,6 +201,7 @@ fn answer<S: Read + Write>(
     let streamed = seen.body["stream"] == true;
     match model {
         "e401" => error(socket, 401, "Incorrect API key provided: sk-prov********.", "invalid_api_key"),
+        "e403" => error(socket, 403, "Project `proj_x` does not have access to this model.", "model_not_found"),
         "e429" => write_all(
             socket,
             "HTTP/1.1 429 Too Many Requests\r\nretry-after: 7\r\ncontent-type: application/json\r\ncontent-length: 66\r\nset-cookie: a=b\r\n\r\n{\"error\":{\"message\":\"slow down\",\"type\":\"requests\",\"code\":\"limit\"}} ",
@@ -303,6 +306,11 @@ fn stream<S: Read + Write>(
                 send_chunk(socket, &chunk(delta(json!({"content": "tick "}), Value::Null), Value::Null))?;
             }
         }
+        // Never silent for long, and never done.
+        "drip" => loop {
+            thread::sleep(Duration::from_millis(100));
+            send_chunk(socket, &chunk(delta(json!({"content": "."}), Value::Null), Value::Null))?;
+        },
         "bad-sse" => return send_chunk(socket, "<html>gateway error</html>\n\n").map(|()| false),
         "bad-sse-json" => {
             return send_chunk(socket, &format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{rest}\n\n")).map(|()| false);
@@ -372,6 +380,33 @@ fn write_all<S: Write>(socket: &mut S, text: &str) -> io::Result<bool> {
 pub fn closed_port() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("an address")
+}
+
+/// An address that takes no connection and refuses none: the queue of its listener is full, and nobody empties it.
+pub struct FullPort {
+    pub address: SocketAddr,
+    _listener: TcpListener,
+    _waiting: Vec<TcpStream>,
+}
+
+impl FullPort {
+    #[must_use]
+    pub fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        // A second listen(2) changes the length of the queue; Linux lets one more than that wait.
+        rustix::net::listen(&listener, 0).expect("a short queue");
+        let address = listener.local_addr().expect("an address");
+        let try_connect = || TcpStream::connect_timeout(&address, Duration::from_millis(300)).ok();
+        let waiting: Vec<_> = std::iter::from_fn(try_connect).take(16).collect();
+        assert!(waiting.len() < 16, "the queue is full now");
+        Self { address, _listener: listener, _waiting: waiting }
+    }
+}
+
+impl Default for FullPort {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 /// Whether anything listens at `address`.

@@ -4,6 +4,7 @@ mod account;
 mod failure;
 mod network;
 mod operation;
+mod refused;
 mod secret;
 mod time;
 
@@ -11,5 +12,6 @@ pub use account::{AccountPseudonym, KeyHash, KeyId, RouteId};
 pub use failure::Failure;
 pub use network::Network;
 pub use operation::Operation;
+pub use refused::Refused;
 pub use secret::SecretBytes;
 pub use time::{Clock, Millis, SystemClock};

@@ -67,9 +67,11 @@ const NARROW: &[(&str, &[&str])] = &[
 
 /// Doors between the sides, each for one reason.
 const DOORS: &[(&str, &str, &str)] = &[
+    ("lethe", "lethe-content", "`lethe provider test` sends synthetic text as the gateway would"),
     ("lethe", "lethe-http1", "`lethe provider test` sends synthetic text as the gateway would"),
     ("lethe", "lethe-providers", "`lethe provider test` sends synthetic text as the gateway would"),
     ("lethe", "lethe-tls", "`lethe provider test` sends synthetic text as the gateway would"),
+    ("lethe", "lethe-wire", "`lethe provider test` judges the answer as the gateway would"),
 ];
 
 pub(super) fn check(packages: &[Package]) -> Vec<String> {

@@ -39,7 +39,8 @@ const NAT64: (Ipv6Addr, u32) = (Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 9
 
 /// Whether `address` may be dialled: a public one always, any other only with the operator's leave, and never one that is
 /// no single host (unspecified, multicast, broadcast).
-pub(super) fn allowed(address: IpAddr, allow_private: bool) -> bool {
+#[must_use]
+pub fn allowed(address: IpAddr, allow_private: bool) -> bool {
     let address = address.to_canonical();
     let one_host = match address {
         IpAddr::V4(v4) => !(v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast()),

@@ -13,6 +13,7 @@ use lethe_policy::endpoints::{Endpoint, EndpointList, SignedEndpoints};
 use serde::{Deserialize, Serialize};
 use tokio::{net::TcpStream, task::JoinSet, time::Instant};
 
+pub use address::allowed;
 pub use names::Names;
 
 use crate::{
@@ -88,8 +89,10 @@ impl std::error::Error for DialError {}
 impl From<DialError> for lethe_types::Failure {
     fn from(error: DialError) -> Self {
         match error {
+            DialError::Busy | DialError::Gone | DialError::Malformed | DialError::RefusedByList => Self::Dialer,
+            DialError::Connect => Self::Connect,
             DialError::Dns => Self::Dns,
-            _ => Self::Connect,
+            DialError::Timeout => Self::TimeoutConnect,
         }
     }
 }

@@ -47,7 +47,7 @@ impl Names {
     }
 
     /// Addresses of `host`: itself if it is one, else what the hosts file or the name servers say. Empty when nobody knows.
-    pub(super) async fn addresses(&self, host: &str) -> Vec<IpAddr> {
+    pub async fn addresses(&self, host: &str) -> Vec<IpAddr> {
         let literal = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
         if let Ok(address) = literal.parse() {
             return vec![address];

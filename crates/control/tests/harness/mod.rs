@@ -9,10 +9,10 @@ use std::time::Duration;
 use lethe_control::start::{
     Address, ControlReady, ControlStart, FromControl, ModelSetup, ProviderSetup, RouteSetup, Supervisor, ToControl,
 };
-use lethe_control::{ControlError, Listeners, run};
+use lethe_control::{ControlError, Listeners, Mishaps, run};
 use lethe_handover::{Identity, Role};
 use lethe_link::frame::{Frame, Hello, Up};
-use lethe_link::{ALPN, Decoder, Down, Outbox, client};
+use lethe_link::{ALPN, Counts, Decoder, Down, Outbox, client};
 use lethe_policy::{Credential, FieldRules, Provider, ProviderKind, Snapshot, Timeouts, UpstreamTls};
 use lethe_types::{AccountPseudonym, Clock, Operation, RouteId, SystemClock};
 use lethe_usage::{InstanceId, Kind, Quality, UnitClass, Usage, UsageRecord};
@@ -73,6 +73,11 @@ pub fn start(folder: &Path) -> ControlStart {
     }
 }
 
+/// A supervisor that says nothing and hears nothing.
+pub fn no_supervisor() -> Supervisor {
+    Supervisor { orders: mpsc::unbounded_channel().1, news: mpsc::unbounded_channel().0 }
+}
+
 impl Control {
     pub async fn start(folder: &TempDir) -> Self {
         Self::start_with(start(folder.path()), folder).await
@@ -97,7 +102,8 @@ impl Control {
         let supervisor = Supervisor { orders: inbox, news: outbox };
         let news = tokio::sync::Mutex::new(news);
         let shutdown = async { drop(stopped.await) };
-        let task = tokio::spawn(run(start, listeners, clock, supervisor, shutdown, |ready| drop(sender.send(ready))));
+        let ready_now = |ready| drop(sender.send(ready));
+        let task = tokio::spawn(run(start, listeners, clock, supervisor, shutdown, ready_now, Mishaps::default()));
         let ready = timeout(LONG, ready).await.unwrap().unwrap();
         Self { ready, link: addresses.0, console: addresses.1, socket, orders, news, stop, task }
     }
@@ -198,13 +204,14 @@ pub async fn keep_linked(
         let stream = timeout(Duration::from_secs(2), link_to(address, &authority, Some(&identity), ALPN)).await;
         if let Ok(Ok(stream)) = stream {
             let (heard, mut hears) = watch::channel(());
+            let counts = Counts::new();
             let silence = async { while timeout(Duration::from_millis(1500), hears.changed()).await.is_ok() {} };
             let take = |frame| {
                 heard.send_replace(());
                 sink(frame);
             };
             tokio::select! {
-                _ = client::run(stream, &outbox, 1, take) => {}
+                _ = client::run(stream, &outbox, &counts, 1, take) => {}
                 () = silence => {}
             }
         }
@@ -307,6 +314,7 @@ pub fn record(usage: &Usage, sequence: u64) -> Up {
 pub struct Answer {
     pub status: u16,
     pub head: String,
+    /// What is not JSON is here as one text.
     pub body: Value,
 }
 
@@ -321,5 +329,5 @@ async fn ask<Io: AsyncRead + AsyncWrite + Unpin>(mut io: Io, method: &str, path:
     let text = String::from_utf8(bytes).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Answer { status, head: head.to_lowercase(), body: serde_json::from_str(body).unwrap() }
+    Answer { status, head: head.to_lowercase(), body: serde_json::from_str(body).unwrap_or_else(|_| body.into()) }
 }

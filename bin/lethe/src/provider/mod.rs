@@ -1,0 +1,152 @@
+//! `lethe provider`: what the configuration says of providers, and whether one answers.
+
+mod certificate;
+mod exchange;
+mod list;
+mod reach;
+mod report;
+mod tap;
+
+use std::path::{Path, PathBuf};
+
+use lethe_config::{Config, Model, Provider};
+use lethe_policy::{Standing, Terms};
+use lethe_types::{Clock, Failure as Code, Operation, SystemClock};
+
+use crate::{failure::Failure, say};
+use report::Report;
+
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  lethe provider list --config lethe.toml
+  lethe provider test openai --config lethe.toml
+  lethe provider test openai --model gpt-5-mini --stream --json")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// List the providers of a configuration file, with the standing of their terms
+    #[command(after_help = "Example:\n  lethe provider list --config lethe.toml --json")]
+    List {
+        #[command(flatten)]
+        file: File,
+        /// One JSON object per line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Send a synthetic text to one provider, from this process, and show every step
+    #[command(after_help = "\
+Example:
+  lethe provider test openai --config lethe.toml
+
+The text is \"Reply with the single word: ready\". The credential is sent and never shown. Redirects are not followed. It is sent as the
+gateway would send it, from this user's network: where the two differ, so may the outcome.")]
+    Test(Test),
+}
+
+#[derive(clap::Args)]
+struct File {
+    /// Configuration file
+    #[arg(long, value_name = "FILE", env = "LETHE_CONFIG", default_value = "lethe.toml")]
+    config: PathBuf,
+}
+
+#[derive(clap::Args)]
+struct Test {
+    /// Id of the provider, as `lethe provider list` shows it
+    id: String,
+    #[command(flatten)]
+    file: File,
+    /// A model of the configuration that is routed to it; default: the first
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
+    /// Ask for a stream
+    #[arg(long)]
+    stream: bool,
+    /// Send the synthetic text even if the provider's terms let nothing else through
+    #[arg(long)]
+    ignore_terms: bool,
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is asked of whom.
+struct Subject<'a> {
+    provider: &'a Provider,
+    /// The provider's own name of the model.
+    upstream_model: &'a str,
+    operation: Operation,
+    stream: bool,
+}
+
+pub(crate) async fn run(args: Args) -> Result<(), Failure> {
+    match args.command {
+        Command::List { file, json } => list::run(&load(&file.config)?, json),
+        Command::Test(test) => self::test(&test).await,
+    }
+}
+
+fn load(path: &Path) -> Result<Config, Failure> {
+    lethe_config::load(path).map_err(|error| Failure::usage(error.to_string()))
+}
+
+/// Models that lead to the provider at this position, with its own names of them.
+fn routed(config: &Config, position: usize) -> impl Iterator<Item = (&Model, &str)> {
+    let routes = config.models.iter().flat_map(|model| model.routes.iter().map(move |route| (model, route)));
+    routes.filter(move |(_, route)| route.provider == position).map(|(model, route)| (model, route.model.as_str()))
+}
+
+fn standing(provider: &Provider) -> Standing {
+    Terms::standing(provider.terms.as_ref().map(|terms| &terms.terms), SystemClock.now())
+}
+
+async fn test(test: &Test) -> Result<(), Failure> {
+    let config = load(&test.file.config)?;
+    let file = test.file.config.display();
+    let Some(position) = config.providers.iter().position(|provider| provider.id == test.id) else {
+        let known: Vec<&str> = config.providers.iter().map(|provider| provider.id.as_str()).collect();
+        return Err(Failure::usage(format!("{file}: there is no provider \"{}\": write one of {}", test.id, known.join(", "))));
+    };
+    let wanted = |model: &Model| test.model.as_ref().is_none_or(|id| *id == model.id);
+    let Some((model, upstream_model)) = routed(&config, position).find(|(model, _)| wanted(model)) else {
+        let known: Vec<&str> = routed(&config, position).map(|(model, _)| model.id.as_str()).collect();
+        return Err(Failure::usage(format!(
+            "{file}: no such model is routed to \"{}\": write --model with one of {}",
+            test.id,
+            known.join(", ")
+        )));
+    };
+    let provider = &config.providers[position];
+    let operation = if model.operations.contains(&Operation::Chat) { Operation::Chat } else { Operation::Embeddings };
+    let stream = test.stream && operation == Operation::Chat;
+    let subject = Subject { provider, upstream_model, operation, stream };
+    let mut report = Report::new(&subject, &model.id);
+    let standing = report.terms(standing(provider));
+    let outcome = if standing == Standing::Good || test.ignore_terms {
+        let exchanged = attempt(&subject, &mut report).await;
+        // What the gateway would say comes first: it would not have asked.
+        if standing == Standing::Good { exchanged } else { exchanged.and(Err(Code::Terms)) }
+    } else {
+        Err(Code::Terms)
+    };
+    report.conclude(outcome);
+    if test.json {
+        say::line(&report.json().to_string())
+    } else {
+        report.text().lines().for_each(say::line)
+    }
+    outcome.map_err(|_| Failure::quiet())
+}
+
+/// Every step, until one fails.
+async fn attempt(subject: &Subject<'_>, report: &mut Report) -> Result<(), Code> {
+    let addresses = reach::resolve(subject.provider, report).await?;
+    let socket = reach::connect(subject.provider, &addresses, report).await?;
+    let stream = reach::protect(subject.provider, socket, report).await?;
+    exchange::run(subject, stream, report).await
+}
