@@ -46,9 +46,16 @@ fn link(outbox: &Outbox, count: usize) -> Vec<u32> {
     seen
 }
 
+/// Three threads have very many orders: those with few interruptions are enough for a test run (LOOM_MAX_PREEMPTIONS asks for more).
+fn three_threads(check: impl Fn() + Send + Sync + 'static) {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound.get_or_insert(2);
+    model.check(check);
+}
+
 #[test]
 fn no_record_is_lost_or_sent_twice_and_all_room_comes_back() {
-    loom::model(|| {
+    three_threads(|| {
         let outbox = outbox(2);
         let workers: Vec<_> = (0..2)
             .map(|units| {
@@ -111,7 +118,7 @@ fn a_reserve_is_sent_at_once_and_its_commit_wakes_the_one_who_waits() {
 
 #[test]
 fn the_end_is_seen_by_the_one_who_waits_for_it() {
-    loom::model(|| {
+    three_threads(|| {
         let outbox = outbox(2);
         let (used, unused) = (outbox.try_reserve().unwrap(), outbox.try_reserve().unwrap());
         let worker = thread::spawn(move || used.record(&usage(1)));
