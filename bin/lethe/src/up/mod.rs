@@ -86,7 +86,8 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
     let state = State::open(&args.state, users.as_ref().map(|users| users.of(Role::Control)))?;
     let board = Arc::new(Board::new(state.path()));
     let (state, unconfined) = (Arc::new(state), args.unconfined);
-    let plan = Plan { launcher, args: args.clone(), config, state, executables, engine: None, users, unconfined, board };
+    let written = config.gateway.clone();
+    let plan = Plan { launcher, args: args.clone(), config, written, state, executables, engine: None, users, unconfined, board };
     crate::runtime()?.block_on(serve(&args, plan))
 }
 

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use lethe_config::Config;
+use lethe_config::{Config, Gateway};
 use lethe_control::start::{ControlReady, FromControl};
 use lethe_handover::{BootOptions, DialerBoot, Identity, Role, SecretBytes, ToChild};
 use lethe_supervisor::{Crew, Crewmates, Errand, Launcher, Notice, Obeyed, Order, Part, RoleUsers, Started, beside, packet_pair};
@@ -54,6 +54,8 @@ pub(crate) struct Parts {
     pub(crate) engine: Option<setup::Engine>,
     /// The configuration in force.
     config: Mutex<Arc<Config>>,
+    /// What the file said of the gateway before its bounds were fitted to this machine.
+    pub(crate) written: Gateway,
     pub(crate) addresses: Addresses,
     pub(crate) users: Option<RoleUsers>,
     pub(crate) unconfined: bool,
@@ -77,6 +79,8 @@ pub(crate) struct Plan {
     pub(crate) launcher: Launcher,
     pub(crate) args: Args,
     pub(crate) config: Config,
+    /// What the file says of the gateway, before its bounds are fitted to this machine.
+    pub(crate) written: Gateway,
     pub(crate) state: Arc<State>,
     pub(crate) executables: Executables,
     pub(crate) engine: Option<setup::Engine>,
@@ -87,13 +91,14 @@ pub(crate) struct Plan {
 
 impl Parts {
     pub(crate) fn new(plan: Plan, listeners: Listeners) -> Result<Arc<Self>, Failure> {
-        let Plan { launcher, args, config, state, executables, engine, users, unconfined, board } = plan;
+        let Plan { launcher, args, config, written, state, executables, engine, users, unconfined, board } = plan;
         let addresses = listeners.addresses()?;
         let acceptor = engine.is_some().then(pair).transpose().map_err(Failure::failed)?;
         Ok(Arc::new(Self {
             launcher,
             args,
             config: Mutex::new(Arc::new(config)),
+            written,
             configuring: Mutex::default(),
             state,
             executables,

@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use lethe_config::{ClientTls, Config, Store};
+use lethe_config::{ClientTls, Config, Gateway, Store};
 use lethe_control::start::{ControlStart, ModelSetup, ProviderSetup, ToControl};
 use lethe_handover::{Role, ToChild};
 use lethe_supervisor::{Answer, Crewmates};
@@ -21,15 +21,17 @@ const CONTROL: Duration = Duration::from_secs(20);
 
 pub(crate) async fn reload(parts: &Arc<Parts>, mates: &Crewmates) -> Answer {
     let old = parts.config();
-    let new = match configuration(&parts.args) {
+    let mut new = match configuration(&parts.args) {
         Ok(config) => config,
         Err(failure) => return Answer::refused(failure.text()),
     };
-    let fixed = fixed(&old, &new);
+    let fixed = fixed(&parts.written, &old, &new);
     if !fixed.is_empty() {
         let names = fixed.join(", ");
         return Answer::refused(format!("{names} cannot change while Lethe runs: restart it, or put the old value back"));
     }
+    // Everything but the certificate is as it was, bounds that were fitted to this machine too.
+    new.gateway = Gateway { tls: new.gateway.tls, ..old.gateway.clone() };
     if let ClientTls::Own { chain, key } = &new.gateway.tls
         && let Err(why) = pair(chain, key.expose())
     {
@@ -77,8 +79,8 @@ fn start(parts: &Parts, config: &Config) -> Result<ControlStart, String> {
 }
 
 /// Settings that differ and are part of how the processes were started.
-fn fixed(old: &Config, new: &Config) -> Vec<&'static str> {
-    let (a, b) = (&old.gateway, &new.gateway);
+fn fixed(written: &Gateway, old: &Config, new: &Config) -> Vec<&'static str> {
+    let (a, b) = (written, &new.gateway);
     let Store::Sqlite(store) = &old.control.store;
     let Store::Sqlite(new_store) = &new.control.store;
     let kind = |tls: &ClientTls| match tls {
@@ -172,11 +174,11 @@ mod tests {
     #[test]
     fn what_was_fixed_at_the_start_is_named() {
         let old = parse("[gateway]\nlisten = \"127.0.0.1:1\"\n");
-        assert!(fixed(&old, &old).is_empty());
+        assert!(fixed(&old.gateway, &old, &old).is_empty());
         let new = parse("[gateway]\nlisten = \"127.0.0.1:2\"\nmax_connections = 5\n[engine]\nthreads = 3\n");
-        assert_eq!(fixed(&old, &new), ["[gateway] listen", "[gateway] max_connections", "[engine]"]);
+        assert_eq!(fixed(&old.gateway, &old, &new), ["[gateway] listen", "[gateway] max_connections", "[engine]"]);
         let proxy = parse("[gateway]\nlisten = \"127.0.0.1:1\"\ntls = \"terminated-by-proxy\"\ntrusted_peers = [\"10.0.0.1\"]\n");
-        assert_eq!(fixed(&old, &proxy), ["[gateway] tls (its kind) and trusted_peers"]);
+        assert_eq!(fixed(&old.gateway, &old, &proxy), ["[gateway] tls (its kind) and trusted_peers"]);
     }
 
     #[test]
