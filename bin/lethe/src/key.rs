@@ -80,8 +80,20 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
 }
 
 /// Every key, revoked ones too.
-pub(crate) async fn list(place: &Place) -> Result<Vec<Value>, Failure> {
-    let mut answer = call(place, Method::GET, "/v1/keys", None).await?;
+async fn list(place: &Place) -> Result<Vec<Value>, Failure> {
+    let (mut keys, mut after) = (Vec::new(), 0);
+    loop {
+        let page = page(place, after, None).await?;
+        let Some(last) = page.last().and_then(|key| key.get("id")).and_then(Value::as_u64) else { return Ok(keys) };
+        keys.extend(page);
+        after = last;
+    }
+}
+
+/// Keys after the key with the number `after`, as many as one answer holds, or up to `limit`.
+pub(crate) async fn page(place: &Place, after: u64, limit: Option<u32>) -> Result<Vec<Value>, Failure> {
+    let limit = limit.map(|limit| format!("&limit={limit}")).unwrap_or_default();
+    let mut answer = call(place, Method::GET, &format!("/v1/keys?after={after}{limit}"), None).await?;
     match answer.get_mut("keys").map(Value::take) {
         Some(Value::Array(keys)) => Ok(keys),
         _ => Err(Failure::failed("the keys are of another version of Lethe")),

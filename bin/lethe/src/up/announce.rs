@@ -59,13 +59,15 @@ impl Announcement {
     /// The first key, new or from an earlier start, with its number, as long as it is in force.
     async fn key(&self, state: &State, previous: &Ready) -> Result<Option<(String, u64)>, Failure> {
         let place = Place { state: state.path().to_path_buf(), url: None, token_file: None, ca: None };
-        let mut in_force = key::list(&place).await?.into_iter().filter_map(|key| key::in_force(&key));
-        if let Some(key) = &self.first_key {
+        let (key, id) = match (&self.first_key, previous.api_key.clone().zip(previous.api_key_id)) {
             // It has just been made, and there has never been another.
-            return Ok(in_force.next().map(|id| (key.clone(), id)));
-        }
-        let kept = previous.api_key.clone().zip(previous.api_key_id);
-        Ok(kept.filter(|(_, id)| in_force.any(|other| other == *id)))
+            (Some(key), _) => (key.clone(), 1),
+            (None, Some(kept)) => kept,
+            (None, None) => return Ok(None),
+        };
+        let found = key::page(&place, id.saturating_sub(1), Some(1)).await?;
+        let in_force = found.first().and_then(key::in_force) == Some(id);
+        Ok(in_force.then_some((key, id)))
     }
 
     fn text(&self, api: &str, ready: &Ready, state: &State) -> String {
