@@ -1,6 +1,7 @@
 //! Where a figure comes from: without these facts it means nothing.
 
 use std::fs;
+use std::process::{Command, Stdio};
 
 use serde::Serialize;
 
@@ -18,6 +19,12 @@ pub(crate) struct Machine {
     pub(crate) load_before: String,
     pub(crate) nginx: Option<String>,
     pub(crate) lethe: Option<String>,
+    /// Versions of the other peers that were asked for.
+    pub(crate) peers: Vec<String>,
+    /// Of the clone that this was started in.
+    pub(crate) commit: Option<String>,
+    /// Compiler, processor features and profile of what is measured.
+    pub(crate) flags: String,
     pub(crate) command: String,
 }
 
@@ -38,6 +45,9 @@ impl Machine {
             load_before: load.split(' ').next().unwrap_or_default().to_owned(),
             nginx: nginx_version(),
             lethe: lethe_version(),
+            peers: Vec::new(),
+            commit: commit(),
+            flags: flags(),
             command: ["lethe-bench".to_owned()].into_iter().chain(arguments).collect::<Vec<_>>().join(" "),
         }
     }
@@ -54,6 +64,25 @@ impl Machine {
 /// Processors that this process may run on.
 pub(crate) fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// The commit of the working folder, and whether something in it differs from it.
+fn commit() -> Option<String> {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").args(arguments).stderr(Stdio::null()).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let commit = git(&["rev-parse", "--short=12", "HEAD"])?;
+    let changed = git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|changes| !changes.is_empty());
+    Some(if changed { format!("{commit} with changes") } else { commit })
+}
+
+/// How what is measured was built. The profile is the one in Cargo.toml unless somebody overrides it, which shows here.
+fn flags() -> String {
+    let version = Command::new("rustc").arg("-V").output().ok();
+    let version = version.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
+    let set = std::env::vars().filter(|(name, _)| name.starts_with("CARGO_PROFILE_RELEASE_") || name == "RUSTFLAGS");
+    set.fold(version, |flags, (name, value)| format!("{flags}, {name}={value}"))
 }
 
 fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {

@@ -1,16 +1,25 @@
 //! Measures Lethe against a plain reverse proxy, on one machine, in one run.
 
 mod answer;
+mod ask;
+mod chart;
+mod clock;
 mod engine;
+mod install;
+mod interrupt;
 mod load;
 mod machine;
+mod page;
 mod problem;
 mod process;
 mod report;
 mod rounds;
+mod rows;
+mod series;
 mod targets;
+mod tls;
 mod upstream;
-mod workload;
+mod visit;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -22,23 +31,28 @@ use clap::{Args, Parser, Subcommand};
 use crate::machine::{Machine, processors};
 use crate::problem::{Problem, While as _};
 use crate::report::Report;
-use crate::rounds::Plan;
-use crate::targets::{Lethe, Mock, Nginx, Target};
-use crate::workload::Workload;
+use crate::rounds::{Bench, Plan};
+use crate::rows::{ROWS, Row, named};
+use crate::targets::{Kind, Mock};
+use crate::tls::Pki;
 
 const EXAMPLES: &str = "Examples:
-  cargo xtask bench                       every target, 5 rounds of 3 s
-  cargo xtask bench --quick               2 rounds of 1 s, to see that it works
-  cargo xtask bench --keep                also write bench/results/DATE-MACHINE.{md,json}
-  lethe-bench --only paced --rounds 9     one workload, more rounds
-  lethe-bench --skip lethe                nginx and direct alone
-  lethe-bench engine --model model.gguf   the embedded engine on one processor
+  cargo xtask bench                          every row through nginx and lethe: 5 rounds of 3 s, about 15 minutes
+  cargo xtask bench --quick                  2 rounds of 1 s, to see that it works: about 4 minutes
+  cargo xtask bench --list                   the rows
+  cargo xtask bench --only chat --rounds 9   one row, more rounds
+  cargo xtask bench --peers nginx,litellm,portkey --keep
+                                             every peer; also write bench/results/DATE-MACHINE.{md,json,svg}
+  cargo xtask bench --only chat --skip lethe nginx and direct alone
+  cargo xtask bench engine --model FILE      the embedded engine on one processor
 
-Exit codes: 0 all measured, 1 something could not be measured, 2 wrong arguments.";
+A peer that is missing is installed: nginx from Debian where this runs as root, LiteLLM and Portkey's gateway into ~/.cache/lethe/peers.
+Exit codes: 0 all measured, 1 something could not be measured, 2 wrong arguments, 130 interrupted.";
 
 /// Measures chat completions directly, through nginx and through `lethe up`, side by side.
 ///
-/// The executables of Lethe are taken from the folder of this one. Nothing else should run on the machine meanwhile.
+/// The executables of Lethe are taken from the folder of this one. Nothing else should run on the machine meanwhile. Memory of
+/// confined processes can be looked at by root only.
 #[derive(Parser)]
 #[command(name = "lethe-bench", after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 struct Command {
@@ -61,15 +75,18 @@ struct Proxies {
     /// 2 rounds of 1 s
     #[arg(long, conflicts_with_all = ["rounds", "seconds"])]
     quick: bool,
-    /// Keep-alive connections
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
-    connections: u16,
-    /// Only this workload: chat, stream or paced
-    #[arg(long, value_parser = workload)]
-    only: Vec<Workload>,
+    /// Only these rows (`--list` names them)
+    #[arg(long, value_delimiter = ',', value_parser = row)]
+    only: Vec<&'static Row>,
+    /// Who else is measured: nginx, litellm, portkey
+    #[arg(long, value_delimiter = ',', default_value = "nginx", value_parser = ["nginx", "litellm", "portkey"])]
+    peers: Vec<String>,
     /// Leave a target out: direct, nginx or lethe
-    #[arg(long, value_parser = ["direct", "nginx", "lethe"])]
+    #[arg(long, value_delimiter = ',', value_parser = ["direct", "nginx", "lethe"])]
     skip: Vec<String>,
+    /// Say which rows there are
+    #[arg(long)]
+    list: bool,
 }
 
 #[derive(Args)]
@@ -99,28 +116,43 @@ enum Special {
         #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(8..=4096))]
         tokens: u32,
     },
-    /// Run the mock upstream alone; it prints its port and ends with its standard input
-    Upstream,
+    /// Run the mock upstream alone; it prints its ports (in the clear, with TLS) and ends with its standard input
+    Upstream {
+        /// Certificate for TLS
+        chain: PathBuf,
+        /// Its key
+        key: PathBuf,
+    },
 }
 
-fn workload(name: &str) -> Result<Workload, String> {
-    match name {
-        "chat" => Ok(Workload::Chat),
-        "stream" => Ok(Workload::Stream),
-        "paced" => Ok(Workload::Paced),
-        _ => Err("one of chat, stream, paced".to_owned()),
-    }
+fn row(name: &str) -> Result<&'static Row, String> {
+    named(name).ok_or_else(|| format!("one of {}", ROWS.iter().map(|row| row.name).collect::<Vec<_>>().join(", ")))
 }
 
 fn main() -> ExitCode {
     let command = Command::parse();
+    if command.proxies.list {
+        let lines: String = ROWS.iter().map(|row| format!("{:<12}{}\n", row.name, row.title)).collect();
+        let _ = write!(std::io::stdout(), "{lines}");
+        return ExitCode::SUCCESS;
+    }
+    process::raise_descriptor_limit();
+    // The mock upstream ends with the one that started it.
+    if !matches!(command.special, Some(Special::Upstream { .. })) {
+        interrupt::watch();
+    }
     let result = match command.special {
-        Some(Special::Upstream) => upstream::serve().doing("serve as the mock upstream").map(|()| true),
+        Some(Special::Upstream { chain, key }) => upstream::serve(&chain, &key).map(|()| true),
         Some(Special::Engine { model, processors, rounds, tokens }) => {
             engine::measure(&model, usize::from(processors), usize::from(rounds), tokens, progress).and_then(|engine| {
                 let good = engine.meets_target();
-                let report =
-                    Report { machine: Machine::read(), plan: None, rows: Vec::new(), engine: Some(engine), missing: Vec::new() };
+                let report = Report {
+                    machine: Machine::read(),
+                    plan: None,
+                    series: Vec::new(),
+                    engine: Some(engine),
+                    missing: Vec::new(),
+                };
                 finish(&report, &command.output).map(|()| good)
             })
         }
@@ -131,39 +163,44 @@ fn main() -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(problem) => {
             progress(&format!("lethe-bench: {problem}"));
-            ExitCode::FAILURE
+            if interrupt::is_interrupted() { ExitCode::from(130) } else { ExitCode::FAILURE }
         }
     }
 }
 
 fn proxies(wanted: &Proxies) -> Result<Report, Problem> {
-    let machine = Machine::read();
+    let mut machine = Machine::read();
     let (rounds, seconds) = if wanted.quick { (2, 1.0) } else { (wanted.rounds, wanted.seconds) };
     let window = Duration::try_from_secs_f64(seconds).doing("--seconds")?;
-    let plan = Plan { rounds: usize::from(rounds), connections: usize::from(wanted.connections), window };
-    let workloads = if wanted.only.is_empty() { Workload::ALL.to_vec() } else { wanted.only.clone() };
-    let wants = |name: &str| !wanted.skip.iter().any(|skipped| skipped == name);
-    let mut missing = Vec::new();
-    let mut note = |name: &str, problem: &Problem| {
-        progress(&format!("NOT MEASURED: {name}: {problem}"));
-        missing.push(format!("{name}: {problem}"));
+    let asked_for = |kind: &Kind| match kind {
+        Kind::Direct | Kind::Lethe => !wanted.skip.iter().any(|name| name == kind.name()),
+        _ => wanted.peers.iter().any(|name| name == kind.name()) && !wanted.skip.iter().any(|name| name == kind.name()),
     };
-    let mock = Mock::start()?;
-    let nginx =
-        wants("nginx").then(|| Nginx::start(mock.at(), processors()).map_err(|problem| note("nginx", &problem)).ok()).flatten();
-    let lethe =
-        wants("lethe").then(|| Lethe::before(mock.at(), processors()).map_err(|problem| note("lethe", &problem)).ok()).flatten();
-    let mut targets: Vec<&dyn Target> = Vec::new();
-    if wants("direct") {
-        targets.push(&mock);
-    }
-    targets.extend(nginx.iter().map(|nginx| nginx as &dyn Target));
-    targets.extend(lethe.iter().map(|lethe| lethe as &dyn Target));
+    let all = [Kind::Direct, Kind::Nginx, Kind::Lethe, Kind::Litellm, Kind::Portkey];
+    let targets: Vec<Kind> = all.into_iter().filter(asked_for).collect();
     if targets.is_empty() {
         return Err(Problem::new("nothing is left to measure"));
     }
-    let rows = rounds::run(plan, &workloads, &targets, mock.pid(), progress);
-    Ok(Report { machine, plan: Some(plan), rows, engine: None, missing })
+    let plan = Plan { rounds: rounds.into(), window, targets };
+    for kind in &plan.targets {
+        match kind {
+            Kind::Litellm => machine.peers.push(format!("LiteLLM {}", install::litellm_version())),
+            Kind::Portkey => machine.peers.push(format!("Portkey's gateway {}", install::portkey_version())),
+            Kind::Direct | Kind::Lethe | Kind::Nginx => {}
+        }
+    }
+    let rows: Vec<&'static Row> =
+        ROWS.iter().filter(|row| wanted.only.is_empty() || wanted.only.iter().any(|only| only.name == row.name)).collect();
+    let folder = targets::folder()?;
+    let pki = Pki::make(folder.path())?;
+    let mock = Mock::start(&pki)?;
+    let connector = pki.connector()?;
+    let mut bench =
+        Bench { plan: &plan, mock: &mock, pki: &pki, connector, workers: processors(), missing: Vec::new(), progress };
+    let series = bench.run(&rows)?;
+    let missing = std::mem::take(&mut bench.missing);
+    machine.nginx = targets::nginx_version();
+    Ok(Report { machine, plan: Some(plan), series, engine: None, missing })
 }
 
 fn finish(report: &Report, output: &Output) -> Result<(), Problem> {

@@ -1,26 +1,34 @@
 //! The mock upstream: answers fixed bytes as fast as one thread can, so that what is measured is what stands before it.
 //!
-//! It runs in a process of its own, which prints its port and ends with its standard input.
+//! It runs in a process of its own, which prints its two ports (in the clear, with TLS) and ends with its standard input.
 
 use std::io::{self, Write as _};
-use std::sync::Arc;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
 
 use memchr::memmem;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use crate::workload::{PACE, Workload, events, json_answer};
+use crate::ask::{Ask, STAMP, events, json_answer, stamp, stamp_at};
+use crate::clock;
+use crate::problem::{Problem, While as _};
+use crate::tls;
 
-/// More than this before a request's end is no request of ours.
-const REQUEST_LIMIT: usize = 1024 * 1024;
-const READ_BYTES: usize = 16 * 1024;
+/// More than this is no request of ours.
+const REQUEST_LIMIT: usize = 64 * 1024 * 1024;
+/// A body up to this size is kept to see what it asks for; a larger one asks for one JSON answer.
+const KEPT: usize = 64 * 1024;
+const READ_BYTES: usize = 64 * 1024;
 
 struct Answers {
     json: Vec<u8>,
     stream_head: Vec<u8>,
-    /// As chunks of the transfer coding; the last one carries the end of the body.
-    chunks: Vec<Vec<u8>>,
+    /// As chunks of the transfer coding, and where the stamp of each belongs; the last one carries the end of the body.
+    chunks: Vec<(Vec<u8>, Option<usize>)>,
     /// Head and chunks in one.
     stream: Vec<u8>,
 }
@@ -38,7 +46,11 @@ impl Answers {
             last.extend_from_slice(b"0\r\n\r\n");
         }
         let stream = [stream_head.clone(), chunks.concat()].concat();
-        Self { json, stream_head, chunks, stream }
+        let with_place = |chunk: Vec<u8>| {
+            let place = stamp_at(&chunk);
+            (chunk, place)
+        };
+        Self { json, stream_head, chunks: chunks.into_iter().map(with_place).collect(), stream }
     }
 }
 
@@ -46,17 +58,29 @@ impl Answers {
 ///
 /// # Errors
 /// No port, or no way to say which.
-pub(crate) fn serve() -> io::Result<()> {
+pub(crate) fn serve(chain: &Path, key: &Path) -> Result<(), Problem> {
+    let acceptor = tls::acceptor(chain, key)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+    LocalSet::new().block_on(&runtime, async {
+        let (plain, encrypted) = (listen()?, listen()?);
         let mut out = io::stdout();
-        writeln!(out, "{}", listener.local_addr()?.port())?;
+        writeln!(out, "{} {}", plain.local_addr()?.port(), encrypted.local_addr()?.port())?;
         out.flush()?;
-        let answers = Arc::new(Answers::new());
-        tokio::spawn(async move {
-            while let Ok((socket, _)) = listener.accept().await {
-                tokio::spawn(connection(socket, Arc::clone(&answers)));
+        let answers = Rc::new(Answers::new());
+        let shared = Rc::clone(&answers);
+        spawn_local(async move {
+            while let Ok((socket, _)) = plain.accept().await {
+                let _ = socket.set_nodelay(true);
+                spawn_local(connection(socket, Rc::clone(&shared)));
+            }
+        });
+        spawn_local(async move {
+            while let Ok((socket, _)) = encrypted.accept().await {
+                let (acceptor, answers) = (acceptor.clone(), Rc::clone(&answers));
+                spawn_local(async move {
+                    socket.set_nodelay(true)?;
+                    connection(acceptor.accept(socket).await?, answers).await
+                });
             }
         });
         // On a thread, since a pipe is not always pollable.
@@ -70,59 +94,98 @@ pub(crate) fn serve() -> io::Result<()> {
     })
 }
 
-async fn connection(mut socket: TcpStream, answers: Arc<Answers>) -> io::Result<()> {
-    socket.set_nodelay(true)?;
-    let mut inbuf = Vec::with_capacity(READ_BYTES);
-    loop {
-        let request = loop {
-            if let Some(length) = request_length(&inbuf)?
-                && inbuf.len() >= length
-            {
-                break length;
-            }
-            inbuf.reserve(READ_BYTES);
-            if socket.read_buf(&mut inbuf).await? == 0 {
-                return Ok(());
-            }
-        };
-        let asked = &inbuf[..request];
-        let is_stream = memmem::find(asked, b"\"stream\":true").is_some();
-        let is_paced = memmem::find(asked, Workload::Paced.model().as_bytes()).is_some();
-        inbuf.drain(..request);
-        match (is_stream, is_paced) {
-            (false, _) => socket.write_all(&answers.json).await?,
-            (true, false) => socket.write_all(&answers.stream).await?,
-            (true, true) => paced(&mut socket, &answers).await?,
-        }
-    }
+/// With a backlog for every stream that is opened at once.
+fn listen() -> Result<TcpListener, Problem> {
+    let socket = tokio::net::TcpSocket::new_v4()?;
+    socket.bind(([127, 0, 0, 1], 0).into()).doing("find a port for the mock upstream")?;
+    Ok(socket.listen(4096)?)
 }
 
-async fn paced(socket: &mut TcpStream, answers: &Answers) -> io::Result<()> {
-    socket.write_all(&answers.stream_head).await?;
-    let mut beat = interval_at(Instant::now() + PACE, PACE);
-    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    for chunk in &answers.chunks {
-        beat.tick().await;
-        socket.write_all(chunk).await?;
+async fn connection<S: AsyncRead + AsyncWrite + Unpin>(mut socket: S, answers: Rc<Answers>) -> io::Result<()> {
+    let mut inbuf = Vec::with_capacity(READ_BYTES);
+    while let Some(ask) = request(&mut socket, &mut inbuf).await? {
+        match ask {
+            Ask::Chat | Ask::Image(_) => socket.write_all(&answers.json).await?,
+            Ask::Stream => socket.write_all(&answers.stream).await?,
+            Ask::Paced(pause) => paced(&mut socket, &answers, Duration::from_millis(pause.into())).await?,
+        }
+        // A TLS stream keeps what the socket did not take.
+        socket.flush().await?;
     }
     Ok(())
 }
 
-/// Length of the first request in `bytes` with its body, once its head is there.
-fn request_length(bytes: &[u8]) -> io::Result<Option<usize>> {
+/// Reads one request to its end; `None` when the other side has closed.
+async fn request<S: AsyncRead + Unpin>(socket: &mut S, inbuf: &mut Vec<u8>) -> io::Result<Option<Ask>> {
+    let (head, body) = loop {
+        if let Some(found) = lengths(inbuf)? {
+            break found;
+        }
+        if socket.read_buf(inbuf).await? == 0 {
+            return Ok(None);
+        }
+        inbuf.reserve(READ_BYTES);
+    };
+    let large = body > KEPT;
+    let mut left = (head + body).saturating_sub(inbuf.len());
+    if large {
+        // All that has come belongs to it: a client here sends nothing before its answer.
+        inbuf.clear();
+    }
+    while left > 0 {
+        inbuf.reserve(READ_BYTES);
+        match socket.read_buf(inbuf).await? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            read => left = left.saturating_sub(read),
+        }
+        if large {
+            inbuf.clear();
+        }
+    }
+    if large {
+        return Ok(Some(Ask::Chat));
+    }
+    let ask = Ask::read(&inbuf[head..head + body]);
+    inbuf.drain(..head + body);
+    Ok(Some(ask))
+}
+
+async fn paced<S: AsyncWrite + Unpin>(socket: &mut S, answers: &Answers, pause: Duration) -> io::Result<()> {
+    let mut beat = interval_at(Instant::now() + pause, pause);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut out = answers.stream_head.clone();
+    for (number, (chunk, place)) in answers.chunks.iter().enumerate() {
+        // The head goes with the first event, at once.
+        if number > 0 {
+            beat.tick().await;
+            out.clear();
+        }
+        let start = out.len();
+        out.extend_from_slice(chunk);
+        if let Some(place) = place {
+            out[start + place..start + place + STAMP].copy_from_slice(stamp(clock::now()).as_bytes());
+        }
+        socket.write_all(&out).await?;
+        socket.flush().await?;
+    }
+    Ok(())
+}
+
+/// Length of the head at the start of `bytes`, once it is there, and of the body that follows it.
+fn lengths(bytes: &[u8]) -> io::Result<Option<(usize, usize)>> {
     let Some(end) = memmem::find(bytes, b"\r\n\r\n") else {
-        return if bytes.len() > REQUEST_LIMIT { Err(io::ErrorKind::InvalidData.into()) } else { Ok(None) };
+        return if bytes.len() > KEPT { Err(io::ErrorKind::InvalidData.into()) } else { Ok(None) };
     };
     let mut length = 0;
     for line in bytes[..end].split(|byte| *byte == b'\n') {
         if let Some(value) = field(line, b"content-length") {
             length = value.trim().parse().map_err(|_| io::ErrorKind::InvalidData)?;
         } else if field(line, b"transfer-encoding").is_some() {
-            // Neither nginx nor Lethe sends chunks when the client did not; answering would measure something else.
+            // No target sends chunks when the client did not; answering would measure something else.
             return Err(io::ErrorKind::Unsupported.into());
         }
     }
-    if length > REQUEST_LIMIT { Err(io::ErrorKind::InvalidData.into()) } else { Ok(Some(end + 4 + length)) }
+    if length > REQUEST_LIMIT { Err(io::ErrorKind::InvalidData.into()) } else { Ok(Some((end + 4, length))) }
 }
 
 /// The value of the header field `name` if `line` is one.
@@ -134,14 +197,30 @@ fn field<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use super::request_length;
-    use crate::workload::Workload;
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use super::{lengths, request};
+    use crate::ask::Ask;
 
     #[test]
     fn a_request_is_as_long_as_it_says() {
-        let request = Workload::Chat.request(Some("key"));
-        assert_eq!(request_length(&request).ok(), Some(Some(request.len())));
-        assert_eq!(request_length(&request[..20]).ok(), Some(None));
-        assert!(request_length(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n").is_err());
+        let (bytes, _) = Ask::Chat.request("key", "");
+        let (head, body) = lengths(&bytes).unwrap().unwrap();
+        assert_eq!(head + body, bytes.len());
+        assert_eq!(lengths(&bytes[..20]).unwrap(), None);
+        assert!(lengths(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n").is_err());
+    }
+
+    #[test]
+    fn small_and_large_requests_are_read_one_after_the_other() {
+        let asks = [Ask::Stream, Ask::Image(300_000), Ask::Paced(10)];
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        for ask in asks {
+            let bytes = ask.request("key", "").0;
+            let mut inbuf = Vec::new();
+            let read = runtime.block_on(request(&mut bytes.as_slice(), &mut inbuf)).unwrap();
+            assert_eq!(read, Some(if matches!(ask, Ask::Image(_)) { Ask::Chat } else { ask }));
+            assert!(inbuf.is_empty());
+        }
     }
 }

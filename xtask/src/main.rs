@@ -77,12 +77,20 @@ enum Task {
     /// The rooms with unsafe code under Miri (where a nightly toolchain has it) and AddressSanitizer
     #[command(after_help = "Example: cargo xtask memcheck")]
     Memcheck,
-    /// The long forms: many property cases, fuzzing, cargo-deny, full benchmark; writes bench/results/nightly-DATE.md
-    #[command(after_help = "Example: cargo xtask nightly --fuzz-minutes 5")]
+    /// The long forms of the tests, and the full benchmark; writes bench/results/nightly-DATE.md
+    #[command(after_help = "\
+The parts: build, dependencies (cargo-deny), chaos, delivery (seeds of its model), properties (10,000 cases each), memory (memcheck),
+fuzz TARGET for each target, engine, bench (every row and peer). By default about 2 h 45 min: 30 min of chaos, 5 min for each fuzz
+target, about 45 min of benchmark. A part that fails or cannot run does not stop the others; the exit code is 1 then.
+
+Examples:
+  cargo xtask nightly
+  cargo xtask nightly --short                    every part for seconds, to test the command itself
+  cargo xtask nightly --only fuzz --fuzz-minutes 60
+  cargo xtask nightly --only chaos --minutes 120")]
     Nightly {
-        /// Minutes per fuzz target
-        #[arg(long, default_value_t = 10)]
-        fuzz_minutes: u32,
+        #[command(flatten)]
+        lengths: nightly::Lengths,
     },
     /// Check the length of source files
     Size,
@@ -126,7 +134,7 @@ fn run(task: &Task) -> Result<(), Failed> {
         }
         Task::Location { hash } => location::run(&house, hash),
         Task::Memcheck => memcheck::run(&house),
-        Task::Nightly { fuzz_minutes } => nightly::run(&house, *fuzz_minutes),
+        Task::Nightly { lengths } => nightly::run(&house, lengths),
         Task::Size => size::run(&house),
         Task::Test => test::run(&house),
         Task::Up { rest } => up::run(&house, rest),

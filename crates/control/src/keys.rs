@@ -87,8 +87,9 @@ impl Keys {
         Accounts(self.known())
     }
 
-    pub(crate) async fn list(&self) -> Result<Vec<ApiKey>, StoreError> {
-        self.store.keys().await
+    /// Up to `limit` keys after the key `after`, revoked ones too.
+    pub(crate) async fn list(&self, after: KeyId, limit: u32) -> Result<Vec<ApiKey>, StoreError> {
+        self.store.keys_after(after, limit).await
     }
 
     /// Makes a key. `ControlError::Store` as [`Store::add_key`] says.

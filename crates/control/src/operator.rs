@@ -32,6 +32,8 @@ const TOKEN_PREFIX: &str = "lethe_op_";
 const BODY_LIMIT: usize = 16 * 1024;
 const RECORDS_DEFAULT: u32 = 100;
 const RECORDS_LIMIT: u32 = 1000;
+/// Of one answer; a key is at most 500 bytes of it.
+const KEYS_LIMIT: u32 = 5000;
 
 /// Which way a request came in.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -169,8 +171,12 @@ async fn records(State(operator): Shared, page: Result<Query<Page>, QueryRejecti
     Ok(Json(json!({ "records": records, "next": next, "unaccounted_requests": unaccounted })))
 }
 
-async fn list_keys(State(operator): Shared) -> Answer {
-    let keys = operator.keys.list().await?;
+/// `GET /v1/keys?after=&limit=`: `next` is the `after` of the next page.
+async fn list_keys(State(operator): Shared, page: Result<Query<Page>, QueryRejection>) -> Answer {
+    let Query(Page { after, limit }) = page.map_err(|_| Refusal::Query)?;
+    let after = KeyId(u32::try_from(after).map_err(|_| Refusal::Query)?);
+    let keys = operator.keys.list(after, limit.unwrap_or(KEYS_LIMIT).clamp(1, KEYS_LIMIT)).await?;
+    let next = keys.last().map_or(after, |key| key.id).0;
     let keys: Vec<Value> = keys
         .iter()
         .map(|key| {
@@ -180,7 +186,7 @@ async fn list_keys(State(operator): Shared) -> Answer {
             })
         })
         .collect();
-    Ok(Json(json!({ "keys": keys })))
+    Ok(Json(json!({ "keys": keys, "next": next })))
 }
 
 #[derive(Deserialize)]

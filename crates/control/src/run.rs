@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use lethe_store::Store;
-use lethe_types::{Clock, Millis};
+use lethe_types::{Clock, KeyId, Millis};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
@@ -198,7 +198,7 @@ impl Obedience<'_> {
 
 /// The first key, if one is wanted and there has never been any.
 async fn first_key(start: &ControlStart, keys: &Keys) -> Result<Option<String>, ControlError> {
-    if start.first_key && keys.list().await?.is_empty() {
+    if start.first_key && keys.list(KeyId(0), 1).await?.is_empty() {
         return Ok(Some(keys.create(FIRST_KEY).await?.key));
     }
     Ok(None)

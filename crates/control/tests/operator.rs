@@ -26,6 +26,10 @@ async fn keys_are_made_shown_once_and_revoked() {
     let listed = control.ask("GET", "/v1/keys", "").await;
     assert_eq!(listed.body["keys"].as_array().unwrap().len(), 2);
     assert_eq!(listed.body["keys"][1]["name"], "build server");
+    let page = control.ask("GET", "/v1/keys?after=1&limit=1", "").await.body;
+    assert_eq!((page["keys"].as_array().unwrap().len(), &page["keys"][0]["id"], &page["next"]), (1, &2.into(), &2.into()));
+    let last = control.ask("GET", "/v1/keys?after=2", "").await.body;
+    assert_eq!((last["keys"].as_array().unwrap().len(), &last["next"]), (0, &2.into()));
     assert!(!listed.body.to_string().contains(key));
 
     assert_eq!(control.ask("DELETE", "/v1/keys/2", "").await.status, 200);
@@ -55,6 +59,7 @@ async fn a_refusal_is_json_with_a_code_and_nothing_is_cached() {
         ("POST", "/v1/keys", large.as_str(), 400, "invalid_body"),
         ("POST", "/v1/keys", r#"{"name":""}"#, 400, "invalid_name"),
         ("POST", "/v1/keys", long.as_str(), 400, "invalid_name"),
+        ("GET", "/v1/keys?after=canary-text", "", 400, "invalid_query"),
         ("PUT", "/v1/keys", "", 405, "method_not_allowed"),
         ("DELETE", "/v1/keys/77", "", 404, "not_found"),
         ("DELETE", "/v1/keys/canary-text", "", 404, "not_found"),

@@ -10,6 +10,8 @@ pub const NAME_CHARACTERS: usize = 64;
 
 const INSERT_KEY: &str = "INSERT INTO api_keys (hash, account, name, created_ms) VALUES ($1, $2, $3, $4) RETURNING id";
 const KEYS: &str = "SELECT id, hash, account, name, created_ms, revoked_ms FROM api_keys ORDER BY id";
+const KEYS_AFTER: &str =
+    "SELECT id, hash, account, name, created_ms, revoked_ms FROM api_keys WHERE id > $1 ORDER BY id LIMIT $2";
 const REVOKE_KEY: &str = "UPDATE api_keys SET revoked_ms = coalesce(revoked_ms, $2) WHERE id = $1 RETURNING revoked_ms";
 const INSERT_TOKEN: &str = "INSERT INTO operator_tokens (hash, created_ms) VALUES ($1, $2) RETURNING id";
 const TOKENS: &str = "SELECT hash FROM operator_tokens WHERE revoked_ms IS NULL ORDER BY id";
@@ -66,18 +68,21 @@ impl Store {
     pub async fn keys(&self) -> Result<Vec<ApiKey>, StoreError> {
         let rows: Vec<KeyRow> =
             sqlx::query_as(KEYS).fetch_all(&self.readers).await.map_err(|error| StoreError::in_tx("keys", &error))?;
-        rows.into_iter()
-            .map(|(id, hash, account, name, created, revoked)| {
-                Ok(ApiKey {
-                    id: KeyId(narrow(id)?),
-                    hash: KeyHash(hash.try_into().map_err(|_| StoreError::Corrupt)?),
-                    account: AccountPseudonym(account.cast_unsigned()),
-                    name,
-                    created: created.cast_unsigned(),
-                    revoked: revoked.map(i64::cast_unsigned),
-                })
-            })
-            .collect()
+        rows.into_iter().map(key).collect()
+    }
+
+    /// Up to `limit` keys after the key `after` (`KeyId(0)`: from the first), by number.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn keys_after(&self, after: KeyId, limit: u32) -> Result<Vec<ApiKey>, StoreError> {
+        let rows: Vec<KeyRow> = sqlx::query_as(KEYS_AFTER)
+            .bind(i64::from(after.0))
+            .bind(i64::from(limit))
+            .fetch_all(&self.readers)
+            .await
+            .map_err(|error| StoreError::in_tx("keys_after", &error))?;
+        rows.into_iter().map(key).collect()
     }
 
     /// Revokes a key and says since when it is revoked; revoking it again changes nothing. `None` if there is no such key.
@@ -120,4 +125,15 @@ impl Store {
             .map_err(|error| StoreError::in_tx("token_hashes", &error))?;
         rows.into_iter().map(|hash| hash.try_into().map_err(|_| StoreError::Corrupt)).collect()
     }
+}
+
+fn key((id, hash, account, name, created, revoked): KeyRow) -> Result<ApiKey, StoreError> {
+    Ok(ApiKey {
+        id: KeyId(narrow(id)?),
+        hash: KeyHash(hash.try_into().map_err(|_| StoreError::Corrupt)?),
+        account: AccountPseudonym(account.cast_unsigned()),
+        name,
+        created: created.cast_unsigned(),
+        revoked: revoked.map(i64::cast_unsigned),
+    })
 }

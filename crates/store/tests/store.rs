@@ -352,6 +352,10 @@ async fn keys_are_added_listed_and_revoked() {
     let seen: Vec<_> = keys.iter().map(|key| (key.id.0, key.account, key.created, key.revoked)).collect();
     assert_eq!(seen, [(1, first, 10, Some(20)), (2, second, 11, None)]);
     assert!(keys[1].hash == KeyHash([2; 32]));
+    for (after, limit, ids) in [(0, 1, vec![1]), (1, 9, vec![2]), (2, 9, vec![])] {
+        let page = store.keys_after(KeyId(after), limit).await.unwrap();
+        assert_eq!(page.iter().map(|key| key.id.0).collect::<Vec<_>>(), ids);
+    }
 
     assert_eq!(store.token_hashes().await, Ok(vec![]));
     store.add_token([7; 32], 1).await.unwrap();
