@@ -299,13 +299,13 @@ mod tests {
     fn more_descriptors_than_the_limit_are_refused() {
         let (a, b) = two();
         // Past the sender's own check, as a hostile sender would.
-        for (count, refusal) in [(1, ChannelError::TooLong), (40, ChannelError::Truncated)] {
+        for count in [1, 40] {
             let many = vec![a.as_fd(); DESCRIPTOR_LIMIT + count];
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTOR_LIMIT + 40))];
             let mut control = SendAncillaryBuffer::new(&mut space);
             assert!(control.push(SendAncillaryMessage::ScmRights(&many)));
             rustix::net::sendmsg(a.as_fd(), &[IoSlice::new(&[0])], &mut control, SendFlags::empty()).unwrap();
-            assert_eq!(b.recv::<u8>().err(), Some(refusal));
+            assert_eq!(b.recv::<u8>().err(), Some(ChannelError::TooLong));
             assert_eq!(a.send(&0_u8, &many).err(), Some(ChannelError::Kernel(Errno::TOOBIG.raw_os_error())));
         }
         a.send(&0_u8, &[a.as_fd(); DESCRIPTOR_LIMIT]).unwrap();

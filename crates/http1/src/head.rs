@@ -184,15 +184,16 @@ const fn refused(error: httparse::Error) -> HeadError {
 /// # Errors
 /// [`HeadError`], each with one status code.
 pub fn parse_request(bytes: &[u8]) -> Result<RequestHead, HeadError> {
+    // First, as where a head arrives in pieces: the refusal is the same whatever the pieces are.
+    if has_bare_line_feed(bytes, 0) {
+        return Err(HeadError::Malformed);
+    }
     let mut fields = [const { MaybeUninit::uninit() }; HEADER_LIMIT];
     let mut parsed = httparse::Request::new(&mut []);
     match parsed.parse_with_uninit_headers(bytes, &mut fields) {
         Ok(httparse::Status::Complete(used)) if used == bytes.len() => {}
         Ok(_) => return Err(HeadError::Malformed),
         Err(error) => return Err(refused(error)),
-    }
-    if has_bare_line_feed(bytes, 0) {
-        return Err(HeadError::Malformed);
     }
     let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version) else {
         return Err(HeadError::Malformed);
