@@ -39,7 +39,7 @@ fn look(out: &[u8]) {
     let mut from = 0;
     while let Some(event) = next_event(out, from).expect("events") {
         from = event.span.end;
-        let data: Vec<&[u8]> = event.data.iter().map(|span| &out[span.clone()]).collect();
+        let data: Vec<&[u8]> = event.data.iter().chain(&event.more).map(|span| &out[span.clone()]).collect();
         if !data.is_empty() && data != [b"[DONE]"] {
             assert!(serde_json::from_slice::<IgnoredAny>(&data.join(&b'\n')).is_ok(), "no JSON");
         }

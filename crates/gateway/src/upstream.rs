@@ -128,6 +128,7 @@ async fn exchange(connection: &mut ClientConn<Socket>, request: &ContentBuf, ask
     if ask.edits.length(ask.body.len()) > JOINED {
         parts.extend(ask.edits.pieces(ask.body.expose()));
     }
+    connection.expect_stream(ask.stream);
     // A server may answer (413, 401) before it has taken everything: what it says is worth more than the broken write.
     drop(connection.send(&parts).await);
     connection.read_head().await

@@ -12,10 +12,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadBuf};
 use crate::chunked::ChunkedDecoder;
 use crate::head::{Framing, ResponseHead, end_of_head, parse_response};
 
-/// Read at a time for heads, and what comes with them.
+/// Read at a time for heads, and what comes with them: most answers are small, and the block is wiped as a whole.
 const HEAD_READ_BYTES: usize = 4 * 1024;
 /// Read at a time for the rest of a body.
 const READ_BYTES: usize = 16 * 1024;
+/// Read at a time for all of a stream: what has arrived leaves in one write.
+const STREAM_READ_BYTES: usize = 32 * 1024;
 /// Interim answers (RFC 9110 section 15.2) before the real one.
 const INTERIM_LIMIT: usize = 8;
 
@@ -43,12 +45,18 @@ pub struct ClientConn<S> {
     inbuf: ContentBuf,
     body: Body,
     keep_alive: bool,
+    streams: bool,
 }
 
 impl<S: Readiness> ClientConn<S> {
     /// Exchanges over `socket`.
     pub const fn new(socket: S) -> Self {
-        Self { socket, inbuf: ContentBuf::new(), body: Body::Done, keep_alive: true }
+        Self { socket, inbuf: ContentBuf::new(), body: Body::Done, keep_alive: true, streams: false }
+    }
+
+    /// Whether a stream is expected: then more is read at a time.
+    pub const fn expect_stream(&mut self, streams: bool) {
+        self.streams = streams;
     }
 
     /// Sends the parts of a request (head and body). The caller bounds the time.
@@ -97,7 +105,7 @@ impl<S: Readiness> ClientConn<S> {
             searched = self.inbuf.len();
             // After an interim answer the request has been read: it is not one that may be sent again.
             heard |= searched > 0 || interim > 0;
-            if !matches!(self.fill(HEAD_READ_BYTES).await, Ok(1..)) {
+            if !matches!(self.fill(if self.streams { STREAM_READ_BYTES } else { HEAD_READ_BYTES }).await, Ok(1..)) {
                 return Err(if heard { ClientError::Cut } else { ClientError::NoAnswer });
             }
         }
@@ -149,7 +157,7 @@ impl<S: Readiness> ClientConn<S> {
             if matches!(self.body, Body::Done) {
                 continue;
             }
-            match self.fill(READ_BYTES).await {
+            match self.fill(if self.streams { STREAM_READ_BYTES } else { READ_BYTES }).await {
                 Ok(0) if matches!(self.body, Body::UntilClose) => self.body = Body::Done,
                 Ok(0) | Err(_) => {
                     self.keep_alive = false;

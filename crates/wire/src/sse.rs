@@ -11,8 +11,10 @@ pub struct NotEvents;
 pub struct Event {
     /// The whole event with its empty line.
     pub span: Range<usize>,
-    /// The value of each `data` field.
-    pub data: Vec<Range<usize>>,
+    /// The value of the first `data` field: most events have one.
+    pub data: Option<Range<usize>>,
+    /// The values of the `data` fields after it.
+    pub more: Vec<Range<usize>>,
 }
 
 /// The next complete event of `bytes` at `from`; `None` when its end has not arrived.
@@ -22,17 +24,20 @@ pub struct Event {
 /// # Errors
 /// [`NotEvents`] for a line that is neither a comment nor a field that the standard knows.
 pub fn next_event(bytes: &[u8], from: usize) -> Result<Option<Event>, NotEvents> {
-    let mut data = Vec::new();
+    let (mut data, mut more) = (None, Vec::new());
     let mut at = from;
     while let Some(feed) = memchr::memchr(b'\n', &bytes[at..]).map(|feed| at + feed) {
         let end = if feed > at && bytes[feed - 1] == b'\r' { feed - 1 } else { feed };
         let line = at..end;
         at = feed + 1;
         if line.is_empty() {
-            return Ok(Some(Event { span: from..at, data }));
+            return Ok(Some(Event { span: from..at, data, more }));
         }
         if let Some(value) = field(bytes, line)? {
-            data.push(value);
+            match data {
+                None => data = Some(value),
+                Some(_) => more.push(value),
+            }
         }
     }
     Ok(None)
@@ -67,7 +72,14 @@ mod tests {
     fn data(bytes: &[u8]) -> Result<Vec<Vec<String>>, NotEvents> {
         let (mut from, mut found) = (0, Vec::new());
         while let Some(event) = next_event(bytes, from)? {
-            found.push(event.data.iter().map(|span| String::from_utf8_lossy(&bytes[span.clone()]).into_owned()).collect());
+            found.push(
+                event
+                    .data
+                    .iter()
+                    .chain(&event.more)
+                    .map(|span| String::from_utf8_lossy(&bytes[span.clone()]).into_owned())
+                    .collect(),
+            );
             from = event.span.end;
         }
         Ok(found)

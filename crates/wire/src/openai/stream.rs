@@ -103,15 +103,15 @@ impl ChatStream {
     }
 
     fn event(&mut self, bytes: &[u8], event: Event, out: &mut ContentBuf) -> Result<(), StreamFault> {
-        let Event { span, data } = event;
-        match data.as_slice() {
+        let Event { span, data, more } = event;
+        match (data, more.as_slice()) {
             // A comment or keep-alive.
-            [] => out.extend(&bytes[span]),
-            [one] if bytes[one.clone()] == *b"[DONE]" => {
+            (None, _) => out.extend(&bytes[span]),
+            (Some(one), []) if bytes[one.clone()] == *b"[DONE]" => {
                 self.done = true;
                 out.extend(&bytes[span]);
             }
-            [one] => {
+            (Some(one), []) => {
                 let chunk = inspect(&bytes[one.clone()])?;
                 self.take(&chunk);
                 match chunk.usage_span {
@@ -125,9 +125,9 @@ impl ChatStream {
                 }
             }
             // Data over several lines is joined by line feeds, which JSON counts as white space.
-            several => {
+            (Some(first), more) => {
                 let mut joined = ContentBuf::new();
-                for part in several {
+                for part in std::iter::once(&first).chain(more) {
                     joined.extend(&bytes[part.clone()]);
                     joined.extend(b"\n");
                 }
