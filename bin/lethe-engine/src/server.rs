@@ -240,7 +240,7 @@ impl Answer<'_> {
                 Some(Ok(Event::Ended(finish, usage))) => {
                     let usage = self.include_usage.then_some(usage);
                     connection.chunk(self.envelope.closing(finish, usage).expose()).await?;
-                    return Ok(connection.finish().await?);
+                    return Ok(connection.finish(b"").await?);
                 }
                 // Cut off without its end, the answer is an error for the client.
                 Some(Err(_)) | None => return Err(Gone),

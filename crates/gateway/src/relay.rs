@@ -65,8 +65,11 @@ pub(crate) async fn stream(
             },
         };
         meter.units = Some(units(&chat, prompt));
-        if !out.is_empty() {
-            if connection.chunk(out.expose()).await.is_err() {
+        let ends = chat.done && !chat.failed && fault.is_none();
+        if ends || !out.is_empty() {
+            // The last event and the end of the answer leave together.
+            let sent = if ends { connection.finish(out.expose()).await } else { connection.chunk(out.expose()).await };
+            if sent.is_err() {
                 break Failure::ClientGone;
             }
             meter.first_byte();
@@ -80,10 +83,7 @@ pub(crate) async fn stream(
             meter.failed(Failure::ErrorInAnswer);
             return Ended::Broken(502);
         }
-        if chat.done {
-            if connection.finish().await.is_err() {
-                break Failure::ClientGone;
-            }
+        if ends {
             drain(answering).await;
             return Ended::Clean;
         }

@@ -295,26 +295,28 @@ impl<S: Readiness> ServerConn<S> {
     /// # Errors
     /// As [`Self::respond`].
     pub async fn chunk(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if bytes.is_empty() {
-            return self.send().await;
-        }
-        if self.current.is_http10 {
-            self.out.extend(bytes);
-        } else {
-            let (digits, from) = hexadecimal(bytes.len());
-            self.out.extend(&digits[from..]);
-            self.out.extend(b"\r\n");
-            self.out.extend(bytes);
-            self.out.extend(b"\r\n");
-        }
+        self.stage_chunk(bytes);
         self.send().await
     }
 
-    /// Ends a streamed answer cleanly. An answer that is dropped without this ends as an error for the client.
+    fn stage_chunk(&mut self, bytes: &[u8]) {
+        if self.current.is_http10 {
+            self.out.extend(bytes);
+        } else if !bytes.is_empty() {
+            let (digits, from) = hexadecimal(bytes.len());
+            for part in [&digits[from..], b"\r\n", bytes, b"\r\n"] {
+                self.out.extend(part);
+            }
+        }
+    }
+
+    /// Ends a streamed answer cleanly, with its last part, which may be empty. An answer that is dropped without this ends as an
+    /// error for the client.
     ///
     /// # Errors
     /// As [`Self::respond`].
-    pub async fn finish(&mut self) -> io::Result<()> {
+    pub async fn finish(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stage_chunk(bytes);
         if !self.current.is_http10 {
             self.out.extend(b"0\r\n\r\n");
         }

@@ -188,6 +188,27 @@ impl<'a> Cursor<'a> {
             self.depth -= 1;
             return Ok(());
         }
+        self.members(&mut member)
+    }
+
+    /// Goes on in the outermost object at a key that stands at `at`, as if everything before it had been read by [`Self::object`]: for a
+    /// text that begins with the same bytes as one that was.
+    ///
+    /// # Errors
+    /// As [`Self::object`].
+    pub fn resume<E: From<JsonError>>(
+        &mut self,
+        at: usize,
+        mut member: impl FnMut(Text<'a>, Range<usize>, &mut Self) -> Result<(), E>,
+    ) -> Result<(), E> {
+        (self.at, self.depth) = (at, 1);
+        self.members(&mut member)
+    }
+
+    fn members<E: From<JsonError>>(
+        &mut self,
+        member: &mut impl FnMut(Text<'a>, Range<usize>, &mut Self) -> Result<(), E>,
+    ) -> Result<(), E> {
         loop {
             self.space();
             let start = self.at;

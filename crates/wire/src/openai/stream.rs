@@ -5,7 +5,7 @@ use std::ops::Range;
 use lethe_content::ContentBuf;
 
 use super::answer::{Tokens, tokens};
-use crate::json::{Cursor, JsonError, Kind};
+use crate::json::{Cursor, JsonError, Kind, Text};
 use crate::sse::{Event, NotEvents, next_event};
 
 /// An event longer than this is no event.
@@ -30,6 +30,7 @@ impl From<NotEvents> for StreamFault {
 /// State of one stream.
 pub struct ChatStream {
     wants_usage: bool,
+    known: Known,
     /// Tokens, where the provider reported them.
     pub tokens: Option<Tokens>,
     /// Chunks with something in them, about one a token: an estimate where no usage comes.
@@ -39,6 +40,15 @@ pub struct ChatStream {
     /// The provider sent an error instead of going on; it has been passed to the caller.
     pub failed: bool,
     finished: bool,
+}
+
+/// What the events of a stream begin with alike (id, model and so on): it is looked at once.
+#[derive(Default)]
+struct Known {
+    /// Up to the first key that says something; empty until there has been an event.
+    bytes: ContentBuf,
+    /// End of the last value in it.
+    value_end: usize,
 }
 
 struct Chunk {
@@ -55,7 +65,15 @@ impl ChatStream {
     /// At the start of a stream for a client that asked for usage, or did not.
     #[must_use]
     pub const fn new(wants_usage: bool) -> Self {
-        Self { wants_usage, tokens: None, deltas: 0, done: false, failed: false, finished: false }
+        Self {
+            wants_usage,
+            known: Known { bytes: ContentBuf::new(), value_end: 0 },
+            tokens: None,
+            deltas: 0,
+            done: false,
+            failed: false,
+            finished: false,
+        }
     }
 
     /// Takes every complete event out of `pending` and appends to `out` what the client is to get of them.
@@ -112,7 +130,7 @@ impl ChatStream {
                 out.extend(&bytes[span]);
             }
             (Some(one), []) => {
-                let chunk = inspect(&bytes[one.clone()])?;
+                let chunk = inspect(&bytes[one.clone()], &mut self.known)?;
                 self.take(&chunk);
                 match chunk.usage_span {
                     // The last chunk, which is there for usage alone.
@@ -131,7 +149,7 @@ impl ChatStream {
                     joined.extend(&bytes[part.clone()]);
                     joined.extend(b"\n");
                 }
-                let chunk = inspect(joined.expose())?;
+                let chunk = inspect(joined.expose(), &mut self.known)?;
                 self.take(&chunk);
                 if self.wants_usage || chunk.usage_span.is_none() {
                     out.extend(&bytes[span]);
@@ -151,12 +169,19 @@ impl ChatStream {
     }
 }
 
-fn inspect(data: &[u8]) -> Result<Chunk, StreamFault> {
+fn inspect(data: &[u8], known: &mut Known) -> Result<Chunk, StreamFault> {
     let mut chunk = Chunk { tokens: None, usage_span: None, choices: 0, finished: false, is_error: false, deltas: 0 };
     let mut cursor = Cursor::new(data)?;
-    let mut previous_end = None;
-    cursor.object(|key, key_span, value| {
-        match (key.raw(), value.kind()?) {
+    let from = Some(known.bytes.len()).filter(|length| *length > 0 && data.starts_with(known.bytes.expose()));
+    let mut previous_end = from.map(|_| known.value_end);
+    // The first key that says something, and where the value before it ended.
+    let mut first_telling = None;
+    let member = |key: Text<'_>, key_span: Range<usize>, value: &mut Cursor<'_>| {
+        let kind = value.kind()?;
+        if matches!(key.raw(), "choices" | "error" | "usage") {
+            first_telling.get_or_insert((key_span.start, previous_end));
+        }
+        match (key.raw(), kind) {
             ("usage", kind) => {
                 if kind == Kind::Object {
                     chunk.tokens = tokens(value)?;
@@ -180,7 +205,11 @@ fn inspect(data: &[u8]) -> Result<Chunk, StreamFault> {
         }
         previous_end = Some(value.offset_of_last());
         Ok::<(), StreamFault>(())
-    })?;
+    };
+    match from {
+        Some(at) => cursor.resume(at, member)?,
+        None => cursor.object(member)?,
+    }
     cursor.end()?;
     // The first member's comma stands behind it, the others' before them: it goes out with the member.
     if let Some(span) = &mut chunk.usage_span
@@ -189,6 +218,13 @@ fn inspect(data: &[u8]) -> Result<Chunk, StreamFault> {
         && data[span.end + comma] == b','
     {
         span.end += comma + 1;
+    }
+    if from.is_none()
+        && let Some((end, Some(value_end))) = first_telling
+    {
+        known.bytes.clear();
+        known.bytes.extend(&data[..end]);
+        known.value_end = value_end;
     }
     Ok(chunk)
 }
@@ -259,6 +295,23 @@ mod tests {
             for stream in [asked, silent] {
                 prop_assert_eq!(stream.tokens, Some(Tokens { input: 5, output: 6 }));
                 prop_assert!(stream.done);
+            }
+        }
+
+        /// What one event begins with alike with those before it changes nothing of what is found in it.
+        #[test]
+        fn events_are_judged_alike_alone_and_behind_others(
+            events in prop::collection::vec(r#"\{("id":"a",|"id": "a" , |"é":1,){1,2}("choices":\[\{"delta":\{"c":"x"\}\}\]|"usage":null|"usage":\{"prompt_tokens":7,"completion_tokens":[0-9]\}|"choices":\[|"id":"b")(,"usage":null|,"x":[1a]|)\}"#, 1..6),
+        ) {
+            let mut whole = ChatStream::new(false);
+            for event in events {
+                let bytes = format!("data: {event}\n\n");
+                let mut alone = ChatStream::new(false);
+                let seen = pass(&mut alone, bytes.as_bytes(), 1000);
+                prop_assert_eq!(&pass(&mut whole, bytes.as_bytes(), 1000), &seen, "{}", event);
+                if seen.0.is_ok() && alone.tokens.is_some() {
+                    prop_assert_eq!(whole.tokens, alone.tokens);
+                }
             }
         }
 
