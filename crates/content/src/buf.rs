@@ -63,6 +63,11 @@ impl ContentBuf {
         self.bytes.capacity()
     }
 
+    /// Makes room for `extra` more bytes at once, instead of a block that is copied and wiped each time it doubles.
+    pub fn reserve(&mut self, extra: usize) {
+        self.make_room(extra);
+    }
+
     /// Appends a copy of `bytes`.
     pub fn extend(&mut self, bytes: &[u8]) {
         self.make_room(bytes.len());

@@ -137,6 +137,7 @@ impl<S: Readiness> ClientConn<S> {
                     self.inbuf.len()
                 }
                 Body::Chunked(decoder) => {
+                    out.reserve(self.inbuf.len());
                     let used = decoder.decode(self.inbuf.expose(), out).map_err(|_| {
                         self.keep_alive = false;
                         ClientError::Malformed

@@ -21,6 +21,8 @@ const READ_BYTES: usize = 4 * 1024;
 const BODY_READ_BYTES: usize = 64 * 1024;
 /// Bodies up to this size leave in one write with their head.
 const JOINED: usize = 64 * 1024;
+/// Sixteen digits, two line ends, and the last chunk.
+const CHUNK_OVERHEAD: usize = 32;
 /// What a client may send ahead of its turn before it is left waiting: it is held while an answer is computed.
 const AHEAD_LIMIT: usize = 8 * 1024;
 /// An unread body up to this size is read and wiped after an early answer, so that the connection can go on.
@@ -300,6 +302,8 @@ impl<S: Readiness> ServerConn<S> {
     }
 
     fn stage_chunk(&mut self, bytes: &[u8]) {
+        // With the length before it and the end behind it.
+        self.out.reserve(bytes.len() + CHUNK_OVERHEAD);
         if self.current.is_http10 {
             self.out.extend(bytes);
         } else if !bytes.is_empty() {

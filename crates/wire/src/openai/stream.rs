@@ -82,6 +82,7 @@ impl ChatStream {
     /// [`StreamFault`] when the stream is not one of chat completion chunks; what came before it is in `out`.
     pub fn pass(&mut self, pending: &mut ContentBuf, out: &mut ContentBuf) -> Result<(), StreamFault> {
         let mut from = 0;
+        out.reserve(pending.len());
         let result = loop {
             if self.done || self.failed {
                 // Nothing may follow the end; what does is dropped.
