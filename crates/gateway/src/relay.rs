@@ -65,15 +65,17 @@ pub(crate) async fn stream(
             },
         };
         meter.units = Some(units(&chat, prompt));
+        if pending.is_empty() {
+            pending.release();
+        }
         let ends = chat.done && !chat.failed && fault.is_none();
         if ends || !out.is_empty() {
             // The last event and the end of the answer leave together.
-            let sent = if ends { connection.finish(out.expose()).await } else { connection.chunk(out.expose()).await };
+            let sent = if ends { connection.finish(out.expose()).await } else { connection.chunk_of(&mut out).await };
             if sent.is_err() {
                 break Failure::ClientGone;
             }
             meter.first_byte();
-            out.clear();
         }
         if let Some(failure) = fault {
             break failure;

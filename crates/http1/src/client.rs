@@ -149,6 +149,10 @@ impl<S: Readiness> ClientConn<S> {
                 }
             };
             self.inbuf.consume(used);
+            if self.inbuf.is_empty() {
+                // Whoever takes this may take long.
+                self.inbuf.release();
+            }
             if out.len() > before {
                 if matches!(self.body, Body::Done) {
                     self.end_exchange();

@@ -301,6 +301,16 @@ impl<S: Readiness> ServerConn<S> {
         self.send().await
     }
 
+    /// As [`Self::chunk`], and gives the block of `bytes` back before the client takes its time.
+    ///
+    /// # Errors
+    /// As [`Self::respond`].
+    pub async fn chunk_of(&mut self, bytes: &mut ContentBuf) -> io::Result<()> {
+        self.stage_chunk(bytes.expose());
+        bytes.release();
+        self.send().await
+    }
+
     fn stage_chunk(&mut self, bytes: &[u8]) {
         // With the length before it and the end behind it.
         self.out.reserve(bytes.len() + CHUNK_OVERHEAD);

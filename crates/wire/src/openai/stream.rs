@@ -11,6 +11,9 @@ use crate::sse::{Event, NotEvents, next_event};
 /// An event longer than this is no event.
 const EVENT_LIMIT: usize = 16 * 1024 * 1024;
 
+/// Room that is made for events at once.
+const RESERVED: usize = 32 * 1024;
+
 /// What is wrong with a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamFault;
@@ -82,7 +85,8 @@ impl ChatStream {
     /// [`StreamFault`] when the stream is not one of chat completion chunks; what came before it is in `out`.
     pub fn pass(&mut self, pending: &mut ContentBuf, out: &mut ContentBuf) -> Result<(), StreamFault> {
         let mut from = 0;
-        out.reserve(pending.len());
+        // What has not ended yet takes no second block.
+        out.reserve(pending.len().min(RESERVED));
         let result = loop {
             if self.done || self.failed {
                 // Nothing may follow the end; what does is dropped.
