@@ -1,4 +1,4 @@
-//! LiteLLM's proxy, from PyPI, with the smallest configuration that serves: no database, no keys, no logging.
+//! LiteLLM's proxy, from PyPI, with the smallest configuration that serves: no database, one key, no logging.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -14,6 +14,9 @@ use crate::rows::Row;
 
 /// It reads a great deal of Python first.
 const START_LIMIT: Duration = Duration::from_secs(300);
+
+/// What clients show it.
+const KEY: &str = "sk-bench";
 
 /// A running LiteLLM; ends when dropped.
 pub(super) struct Litellm {
@@ -48,9 +51,12 @@ impl Litellm {
         command.args(["--port", &address.port().to_string(), "--num_workers", &site.workers.to_string()]);
         // Its own price list, instead of one that it would fetch.
         command.env("LITELLM_LOCAL_MODEL_COST_MAP", "True").env("LITELLM_LOG", "ERROR").env("LITELLM_MODE", "PRODUCTION");
+        // Without one it does not start.
+        command.env("LITELLM_MASTER_KEY", KEY);
         command.current_dir(folder.path()).stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out);
         let mut running = Running::start(&mut command).doing("start litellm")?;
-        let door = Door { label: "litellm".to_owned(), address, keys: Vec::new(), headers: String::new(), rewritten: true };
+        let door =
+            Door { label: "litellm".to_owned(), address, keys: vec![KEY.to_owned()], headers: String::new(), rewritten: true };
         super::wait_until_it_answers(&mut running, &door, START_LIMIT, || last_lines(&printed))?;
         Ok(Self { running, door, _folder: folder })
     }

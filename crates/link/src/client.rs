@@ -20,7 +20,7 @@ use crate::outbox::Outbox;
 use crate::{HEARTBEAT_SECONDS, SILENCE_SECONDS};
 
 /// Between two writes under load.
-const GATHER: Duration = Duration::from_millis(5);
+const GATHER: Duration = Duration::from_millis(10);
 const READ_BYTES: usize = 16 * 1024;
 
 /// Why a connection to control ended.
