@@ -68,16 +68,20 @@ fn busy_clients_keep_theirs_and_it_recovers() {
             client.send("POST", CHAT, &[("content-type", "application/json")], chat("hang", "Hello", "").as_bytes());
             crowd.push(client);
         }
-        assert!(within(Duration::from_secs(5), || gateway(&lethe).descriptors >= limit), "round {round}: control: none is left");
+        let full = || gateway(&lethe).descriptors + 2 >= limit;
+        assert!(within(Duration::from_secs(5), full), "round {round}: control: hardly any is left");
         let load = load(&lethe, Duration::from_secs(2));
         assert!(load < 0.3, "round {round}: no busy loop: {load:.2} of a processor");
         // First come first served, and each gets an answer: the provider's time limit, or that it could not be reached.
+        let mut not_reached = 0;
         for client in &mut crowd {
             let answer = client.answer();
             answered += 1;
+            not_reached += usize::from(answer.status == 502);
             let expected = [(504, "provider_timeout"), (502, "provider_connect")];
             assert!(expected.contains(&(answer.status, answer.code().as_str())), "{}", answer.text());
         }
+        assert!(not_reached > 0, "round {round}: control: some found none left for the provider");
         drop(crowd);
         let served = || lethe.client().post(CHAT, &chat("ok", "Hello", "")).status == 200;
         assert!(within(RECOVERY, served), "round {round}: it recovers");

@@ -116,7 +116,7 @@ fn readers_that_stop_lose_their_stream() {
     let mut once = || {
         round += 1;
         wire.say(Say::Forever(STREAM_HEAD.to_vec(), event(&text)));
-        let before = gateway(&lethe);
+        let (before, asked) = (gateway(&lethe), wire.requests());
         let readers: Vec<TcpStream> = (0..READERS).map(|_| connect(&lethe)).collect();
         for mut reader in &readers {
             reader.write_all(post(&lethe, &chat("m", "go on", r#","stream":true"#)).as_bytes()).expect("a request");
@@ -128,14 +128,15 @@ fn readers_that_stop_lose_their_stream() {
         let held = within(LIMIT * 4, || {
             let _ = (&readers[READERS - 1]).read(&mut byte);
             most = most.max(untaken(&lethe));
-            // On a busy machine the first are given up before the last have begun.
-            most >= READERS / 2
+            // On a busy machine the first are given up before the last have begun; each has to get this provider's answer.
+            most >= READERS / 2 && wire.requests() >= asked + READERS
         });
         assert!(held, "control: the kernel holds what is not read, of {most}");
         let during = gateway(&lethe);
         // The bound of docs/operator.md: 64 KiB for each connection in the clear that has a request.
         let most = u64::try_from(READERS).expect("a number") * 64 + 8192;
-        assert!(during.resident_kib < before.resident_kib + most, "{before:?} {during:?}");
+        // The first round brings the code in as well.
+        assert!(round == 1 || during.resident_kib < before.resident_kib + most, "{before:?} {during:?}");
         wire.say(Say::Bytes(answer(COMPLETION)));
         serves_normally(&lethe, "m");
         let cut = |connections: &[lethe_testkit::wire::Connection]| connections.iter().filter(|one| one.closed).count();
@@ -152,8 +153,8 @@ fn readers_that_stop_lose_their_stream() {
         assert!(within(LIMIT * 4, || untaken(&lethe) == 0), "the kernel gives up what nobody takes: {}", untaken(&lethe));
         drop(readers);
     };
-    nothing_grows(&lethe, &mut once);
+    let rounds = nothing_grows(&lethe, &mut once);
     nothing_is_left(&lethe, &[canary]);
     let gone = || lethe.records(1).iter().filter(|record| record["status"] == 499).count();
-    assert!(within(RECOVERY, || gone() == 3 * READERS), "one record each: {}", gone());
+    assert!(within(RECOVERY, || gone() == rounds * READERS), "one record each: {}", gone());
 }
