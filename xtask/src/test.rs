@@ -52,6 +52,7 @@ pub(crate) fn run(house: &House) -> Result<(), Failed> {
 
 fn install(house: &House, found: &mut Found) -> Result<(), Failed> {
     tools::setpriv()?;
+    tools::servers()?;
     found.nextest = tools::nextest()?;
     found.python = tools::clients(house)?;
     Ok(())

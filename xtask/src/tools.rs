@@ -123,6 +123,18 @@ pub(crate) fn setpriv() -> Result<(), Failed> {
     system_package("util-linux")
 }
 
+/// Servers that the audit is tried on.
+pub(crate) fn servers() -> Result<(), Failed> {
+    for (program, version, package) in [("nginx", "-v", "nginx"), ("redis-server", "--version", "redis-server")] {
+        // Where Debian puts servers is not on every user's path.
+        let there = |program: &Path| succeeds(Command::new(program).arg(version));
+        if !there(Path::new(program)) && !there(&Path::new("/usr/sbin").join(program)) {
+            system_package(package)?;
+        }
+    }
+    Ok(())
+}
+
 fn system_package(name: &str) -> Result<(), Failed> {
     let missing = |_| Failed::new(format!("the system package {name} is missing: apt-get install {name}"));
     if !succeeds(Command::new("apt-get").arg("--version")) || output(Command::new("id").arg("-u")).map_err(missing)?.trim() != "0"
@@ -131,7 +143,8 @@ fn system_package(name: &str) -> Result<(), Failed> {
     }
     let apt = || {
         let mut apt = Command::new("apt-get");
-        apt.env("DEBIAN_FRONTEND", "noninteractive");
+        // At this run level invoke-rc.d starts no service.
+        apt.env("DEBIAN_FRONTEND", "noninteractive").env("RUNLEVEL", "1");
         apt
     };
     if !succeeds(apt().args(["install", "-y", "--no-install-recommends", name])) {

@@ -7,6 +7,8 @@ use crate::say;
 /// Wrong usage or configuration (sysexits.h, `EX_USAGE`).
 pub(crate) const USAGE: u8 = 64;
 const FAILED: u8 = 1;
+/// `lethe audit`: a control failed or the target could not be exercised.
+const NO_VERDICT: u8 = 2;
 
 /// A message for a person, and the exit code.
 #[derive(Debug)]
@@ -28,7 +30,17 @@ impl Failure {
 
     /// A check failed, and everything about it has been said.
     pub(crate) const fn quiet() -> Self {
-        Self { code: FAILED, message: String::new() }
+        Self::told(FAILED)
+    }
+
+    /// The audit has no verdict, and why.
+    pub(crate) fn no_verdict(message: impl Into<String>) -> Self {
+        Self { code: NO_VERDICT, message: message.into() }
+    }
+
+    /// Everything has been said but the code.
+    pub(crate) const fn told(code: u8) -> Self {
+        Self { code, message: String::new() }
     }
 
     /// Says it.

@@ -1,5 +1,6 @@
 //! `lethe`: what people run. It starts Lethe, asks a running one, and holds no content.
 
+mod audit;
 mod call;
 mod config;
 mod control;
@@ -17,6 +18,7 @@ mod say;
 #[cfg(test)]
 mod tests;
 mod up;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -41,8 +43,10 @@ Examples:
   lethe key create --name ci                a further API key
   lethe diagnose                            what went wrong, and what to do
   lethe provider test openai                whether a provider answers, step by step
+  lethe audit                               prove that nothing is kept: start a Lethe, exercise it, look everywhere
+  lethe verify lethe-audit.html             whether a report is what its signer wrote
 
-Exit codes: 0 good, 1 a check failed or something went wrong, 64 wrong usage or configuration.";
+Exit codes: 0 good, 1 a check failed or something went wrong, 2 an audit without a verdict,\n64 wrong usage or configuration.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -62,6 +66,10 @@ enum Command {
     Diagnose(diagnose::Args),
     /// Print the metrics in Prometheus' text format
     Metrics(metrics::Args),
+    /// Send markers through every endpoint and outcome, and search every place where one could have stayed
+    Audit(audit::Args),
+    /// Check a signed audit report
+    Verify(verify::Args),
     /// List providers, or test one
     Provider(provider::Args),
     /// Check a configuration file
@@ -79,6 +87,7 @@ fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     let result = match cli.command {
+        Command::Audit(args) => audit::run(args),
         Command::Config(args) => config::run(&args),
         Command::Control => control::run(),
         Command::Diagnose(args) => diagnose::run(args),
@@ -91,6 +100,7 @@ fn main() -> ExitCode {
         Command::Reload(args) => asynchronous(order::reload(args)),
         Command::Upgrade(args) => asynchronous(order::upgrade(args)),
         Command::Up(args) => up::run(args),
+        Command::Verify(args) => verify::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -222,8 +222,15 @@ fn default_model() -> PathBuf {
     cache.join("lethe/models/SmolLM2-135M-Instruct.Q4_1.gguf")
 }
 
+/// An executable of this build, for whoever may read the folder of the build.
+#[must_use]
+pub fn executable(name: &str) -> PathBuf {
+    built().join(name)
+}
+
 /// Copies the executables to `to`, where any user may run them.
-fn install(to: &Path, fault_injection: bool) -> PathBuf {
+#[must_use]
+pub fn install(to: &Path, fault_injection: bool) -> PathBuf {
     fs::create_dir_all(to).expect("a folder");
     let built = built();
     for name in ["lethe", "lethe-dataplane", "lethe-engine"] {

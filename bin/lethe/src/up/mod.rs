@@ -23,7 +23,7 @@ use crate::{config::notices, failure::Failure, model, say};
 use board::Board;
 use listen::Listeners;
 use parts::{Executables, Parts, Plan};
-use ready::Ready;
+pub(crate) use ready::Ready;
 use state::State;
 
 /// Beyond what the gateway itself gives open requests, and for parts that have none.

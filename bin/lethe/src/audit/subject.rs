@@ -1,0 +1,155 @@
+//! What is audited, from the command line.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::Command;
+
+use lethe_audit::drive::{Dialect, Key, Plan, Provider, Sink, Target};
+use lethe_audit::run::{Audit, Spawned};
+
+use super::own::{self, Own};
+use super::{Args, Dialect as Spoken, running, ways_out};
+use crate::failure::Failure;
+use crate::up::Ready;
+
+/// Parts of Lethe that hold content, or may come near it, and may write no file.
+const CONFINED: &[&str] = &["dialer", "engine", "gateway", "node"];
+
+/// An audit that can begin.
+pub(super) struct Subject {
+    pub(super) audit: Audit,
+    /// Goes on until the audit is over.
+    pub(super) own: Option<Own>,
+}
+
+fn free() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, 0).into()
+}
+
+pub(super) fn of(args: &Args) -> Result<Subject, Failure> {
+    let mut subject = match (&args.target, &args.state) {
+        (Some(url), _) => other(args, url)?,
+        (None, Some(state)) => {
+            let ready = running::of(state)?;
+            let model = args.model.clone().unwrap_or_else(|| "auto".to_owned());
+            Subject { audit: lethe(&ready, state, &model, None)?, own: None }
+        }
+        (None, None) => {
+            let provider = provider(free())?;
+            let mut own = Own::start(provider.address())?;
+            let mut audit = lethe(&own.ready, &own.state(), own::MODEL, Some(provider))?;
+            audit.name = "a lethe of its own".to_owned();
+            audit.watch.push(own.folder().to_owned());
+            audit.spawned = own.take();
+            Subject { audit, own: Some(own) }
+        }
+    };
+    let audit = &mut subject.audit;
+    let dialect = audit.target.dialect();
+    (audit.plan, audit.plan_name) = if args.full { (Plan::full(dialect), "full") } else { (Plan::quick(dialect), "quick") };
+    if !args.only.is_empty() {
+        // What is asked for by name is played, quick or not.
+        audit.plan.rows = Plan::full(dialect).rows;
+        audit.plan.rows.retain(|row| {
+            let path = row.endpoint.rsplit(' ').next().unwrap_or_default();
+            args.only.iter().any(|start| [row.endpoint, path, row.outcome].iter().any(|name| name.starts_with(start)))
+        });
+        if audit.plan.rows.is_empty() {
+            return Err(Failure::usage("--only: no endpoint and no outcome begins so"));
+        }
+    }
+    audit.watch.extend(args.watch.iter().cloned());
+    audit.postgres.clone_from(&args.postgres);
+    audit.redis.clone_from(&args.redis);
+    audit.version = env!("CARGO_PKG_VERSION").to_owned();
+    Ok(subject)
+}
+
+fn provider(address: SocketAddr) -> Result<Provider, Failure> {
+    Provider::start(address).map_err(|error| Failure::usage(format!("--provider: {address} cannot be used: {error}")))
+}
+
+/// A Lethe on this machine.
+fn lethe(ready: &Ready, state: &std::path::Path, model: &str, provider: Option<Provider>) -> Result<Audit, Failure> {
+    let url = ready.api.clone().unwrap_or_default();
+    let key = Key::new(ready.api_key.as_deref().unwrap_or_default());
+    let key = key.ok_or_else(|| Failure::no_verdict("the state folder holds no usable API key"))?;
+    let target = Target::new(&url, key, model, Dialect::OpenAi, None).map_err(|why| Failure::usage(why.to_string()))?;
+    let mut audit = Audit::new("lethe", &url, target);
+    audit.provider = provider;
+    audit.pids = ready.pids.get("supervisor").copied().into_iter().collect();
+    audit.confined = CONFINED.iter().filter_map(|part| ready.pids.get(*part).copied()).collect();
+    audit.watch.push(state.to_owned());
+    let (of_records, of_metrics) = (state.to_owned(), state.to_owned());
+    audit.says = vec![
+        ("lethe records --json".to_owned(), Box::new(move || said(&["records", "--json"], &of_records))),
+        ("lethe metrics".to_owned(), Box::new(move || said(&["metrics"], &of_metrics))),
+    ];
+    let state = state.to_owned();
+    audit.attempts = Some(Box::new(move || ways_out::try_all(&state).map_err(Failure::text)));
+    Ok(audit)
+}
+
+/// What a command of this executable prints about the Lethe on `state`.
+fn said(command: &[&str], state: &std::path::Path) -> Result<Vec<u8>, String> {
+    let executable = std::env::current_exe().map_err(|error| error.to_string())?;
+    let output = Command::new(executable).args(command).arg("--state").arg(state).output().map_err(|error| error.to_string())?;
+    if output.status.success() { Ok(output.stdout) } else { Err(format!("{}: {}", command.join(" "), output.status)) }
+}
+
+/// Anything else.
+fn other(args: &Args, url: &str) -> Result<Subject, Failure> {
+    let model = args.model.as_deref().unwrap_or("audit");
+    let dialect = match args.dialect {
+        Spoken::Openai => Dialect::OpenAi,
+        Spoken::Anthropic => Dialect::Anthropic,
+    };
+    let key = args.key.as_deref().map(secret).transpose()?.unwrap_or_else(|| "none".to_owned());
+    let key = Key::new(&key).ok_or_else(|| Failure::usage("--key: it could not stand in a header"))?;
+    let ca = args.ca.as_ref().map(|path| fs::read(path).map_err(|error| unreadable("--ca", path, &error))).transpose()?;
+    let target =
+        Target::new(url, key, model, dialect, ca.as_deref()).map_err(|why| Failure::usage(format!("--target: {why}")))?;
+    let mut audit = Audit::new(url, url, target);
+    audit.pids.clone_from(&args.pid);
+    if args.provider.is_some() || args.spawn.is_some() {
+        audit.provider = Some(provider(args.provider.unwrap_or_else(free))?);
+    }
+    for header in &args.header {
+        let upstream = audit.provider.as_ref().map(|provider| format!("http://{}", provider.address())).unwrap_or_default();
+        let printable = header.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        let parts = header.split_once(':').filter(|(name, _)| printable && !name.is_empty() && !name.contains(' '));
+        let (name, value) = parts.ok_or_else(|| Failure::usage("--header: it has to look like \"name: value\""))?;
+        audit.target.headers.push((name.to_owned(), value.trim().replace("{provider}", &upstream)));
+    }
+    let sink = Sink::start(free()).map_err(|error| Failure::failed(format!("the telemetry sink does not start: {error}")))?;
+    if let Some(command) = &args.spawn {
+        let upstream = audit.provider.as_ref().map(|provider| format!("http://{}", provider.address())).unwrap_or_default();
+        let environment = [
+            ("LETHE_AUDIT_PROVIDER", upstream.clone()),
+            ("OPENAI_BASE_URL", format!("{upstream}/v1")),
+            ("ANTHROPIC_BASE_URL", upstream),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{}", sink.address())),
+        ];
+        let spawned = Spawned::start(command, &environment).map_err(|error| Failure::usage(format!("--spawn: {error}")))?;
+        audit.pids = vec![spawned.pid()];
+        audit.spawned = Some(spawned);
+    }
+    audit.telemetry = Some(sink);
+    Ok(Subject { audit, own: None })
+}
+
+fn unreadable(flag: &str, path: &std::path::Path, error: &std::io::Error) -> Failure {
+    Failure::usage(format!("{flag}: {} cannot be read: {error}", path.display()))
+}
+
+/// `env:NAME`, `file:PATH`, or the thing itself.
+fn secret(given: &str) -> Result<String, Failure> {
+    if let Some(name) = given.strip_prefix("env:") {
+        return std::env::var(name).map_err(|_| Failure::usage(format!("--key: the variable {name} is not set")));
+    }
+    if let Some(path) = given.strip_prefix("file:") {
+        let path = std::path::Path::new(path);
+        return fs::read_to_string(path).map(|text| text.trim().to_owned()).map_err(|error| unreadable("--key", path, &error));
+    }
+    Ok(given.to_owned())
+}

@@ -1,0 +1,107 @@
+//! Whether there is anything to audit: the target is up, takes its key, and calls the scripted provider.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::client::{Broken, Client, Request};
+use super::provider::{Provider, Scene, Script, Way};
+use super::target::{Dialect, Target};
+
+/// Why no verdict is possible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoVerdict {
+    /// No connection, or no answer on it.
+    TargetDown(Broken),
+    /// The target refuses the key: its status.
+    WrongKey(u16),
+    /// The target answers, but not as a model would: its status.
+    NoAnswer(u16),
+    /// The target answered without the scripted provider: its provider is another.
+    OtherProvider,
+    /// The scripted provider was called, and the target did not pass its answer on.
+    AnswerLost(u16),
+}
+
+impl NoVerdict {
+    /// Whether it may be otherwise in a moment, because the target is still starting.
+    #[must_use]
+    pub const fn may_pass(self) -> bool {
+        matches!(self, Self::TargetDown(_) | Self::NoAnswer(_) | Self::OtherProvider)
+    }
+}
+
+impl fmt::Display for NoVerdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TargetDown(broken) => write!(f, "the target is down: {broken}"),
+            Self::WrongKey(status) => write!(f, "the target does not take this key (status {status})"),
+            Self::NoAnswer(status) => write!(f, "the target does not answer with this model (status {status})"),
+            Self::OtherProvider => f.write_str("the target does not call the scripted provider"),
+            Self::AnswerLost(status) => write!(f, "the target does not pass on the provider's answer (status {status})"),
+        }
+    }
+}
+
+impl std::error::Error for NoVerdict {}
+
+/// The target is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Up {
+    /// The answer came from the scripted provider; false if there is none.
+    pub through_provider: bool,
+}
+
+fn question(target: &Target, text: &str) -> Request {
+    let path = match target.dialect {
+        Dialect::Anthropic => "/messages",
+        Dialect::OpenAi => "/chat/completions",
+    };
+    let body = json!({"model": target.model_for(path), "max_tokens": 16, "messages": [{"role": "user", "content": text}]});
+    Request {
+        method: "POST",
+        path: format!("{}{path}", target.base),
+        content_type: "application/json".to_owned(),
+        body: body.to_string().into_bytes(),
+        ..Request::default()
+    }
+}
+
+/// Asks this text and leaves the question open; false if the provider, which is told to be silent, does not get it.
+///
+/// # Errors
+/// [`Broken`]: no connection.
+pub fn hold(target: &Target, provider: &Provider, text: &str, limit: Duration) -> Result<(Client, bool), Broken> {
+    provider.play(Scene { way: Way::Hang, needles: vec![text.to_owned()], ..Scene::default() });
+    let mut client = Client::connect(target, limit)?;
+    client.send(&question(target, text), limit);
+    let arrived = provider.wait(limit, |seen| seen.iter().any(|seen| seen.needles > 0));
+    Ok((client, arrived))
+}
+
+/// Asks once for a completion, with nothing in it that matters.
+///
+/// # Errors
+/// [`NoVerdict`].
+pub fn probe(target: &Target, provider: Option<&Provider>, limit: Duration) -> Result<Up, NoVerdict> {
+    const WORD: &str = "audit-probe-answer";
+    if let Some(provider) = provider {
+        let script = Script { text: WORD.to_owned(), ..Script::default() };
+        provider.play(Scene { way: Way::Well, script, ..Scene::default() });
+    }
+    let mut client = Client::connect(target, limit).map_err(NoVerdict::TargetDown)?;
+    let answer = client.exchange(&question(target, "Say hello."), limit).map_err(NoVerdict::TargetDown)?;
+    let called = provider.map(|provider| provider.seen().iter().any(|seen| seen.method == "POST"));
+    match (answer.status, called) {
+        // A refusal after the provider was called is about the target's own key, not the client's.
+        (status @ (401 | 403), None | Some(false)) => Err(NoVerdict::WrongKey(status)),
+        (200, None) => Ok(Up { through_provider: false }),
+        (200, Some(true)) if memchr::memmem::find(&answer.body, WORD.as_bytes()).is_some() => Ok(Up { through_provider: true }),
+        (200, Some(false)) => Err(NoVerdict::OtherProvider),
+        (status, Some(true)) => Err(NoVerdict::AnswerLost(status)),
+        // What a gateway says when it cannot reach its provider.
+        (500 | 502 | 503 | 504, Some(false)) => Err(NoVerdict::OtherProvider),
+        (status, _) => Err(NoVerdict::NoAnswer(status)),
+    }
+}

@@ -1,0 +1,82 @@
+//! The signed file.
+
+use std::fmt;
+
+use lethe_evidence::{PublicKey, Refused, SigningKey, sign, verify};
+
+use super::html;
+use super::model::{FORMAT, Report};
+
+/// The media type that is part of what is signed.
+pub const PAYLOAD_TYPE: &str = "application/vnd.lethe.audit+json";
+
+/// Begins the signed statement inside the HTML page.
+pub(super) const STATEMENT: &str = "<script type=\"application/json\" id=\"statement\">";
+
+/// Why a file is no report that can be trusted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unreadable {
+    Refused(Refused),
+    /// Signed, but by a version of the tool that writes another form.
+    OtherFormat,
+    /// The signed statement is good, but the page around it says something else.
+    OtherPage,
+    /// The signed report's verdict is not what its own parts give.
+    OtherVerdict,
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(why) => why.fmt(f),
+            Self::OtherFormat => write!(f, "not a report of the form {FORMAT}; use the version of the tool that wrote it"),
+            Self::OtherPage => f.write_str("the signature is good, but the page around it was changed"),
+            Self::OtherVerdict => {
+                f.write_str("the signature is good, but the verdict does not follow from the report's own parts")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Unreadable {}
+
+/// Report to signed JSON.
+///
+/// # Errors
+/// The report cannot be written as JSON.
+pub fn seal(report: &Report, key: &SigningKey) -> Result<String, serde_json::Error> {
+    sign(PAYLOAD_TYPE, serde_json::to_string(report)?, key)
+}
+
+/// Checks a signed report, JSON or HTML, and reads it.
+///
+/// # Errors
+/// [`Unreadable`].
+pub fn open(file: &str, expected: Option<&PublicKey>) -> Result<(Report, PublicKey), Unreadable> {
+    let page = file.trim_start().starts_with('<');
+    let statement = if page { inside(file).ok_or(Unreadable::Refused(Refused::NoSignature))? } else { file.trim().to_owned() };
+    let signed = verify(PAYLOAD_TYPE, &statement, expected).map_err(Unreadable::Refused)?;
+    let report: Report = serde_json::from_str(&signed.payload).map_err(|_| Unreadable::OtherFormat)?;
+    if report.format != FORMAT {
+        return Err(Unreadable::OtherFormat);
+    }
+    if report.judge() != (report.verdict, report.because.clone()) {
+        return Err(Unreadable::OtherVerdict);
+    }
+    if page && html(&report, &statement) != file {
+        return Err(Unreadable::OtherPage);
+    }
+    Ok((report, signed.key))
+}
+
+/// `<` cannot stand in a script element's text; in JSON it can be written otherwise only inside strings, where alone it can be.
+pub(super) fn for_page(statement: &str) -> String {
+    statement.replace('<', "\\u003c")
+}
+
+fn inside(page: &str) -> Option<String> {
+    let (_, rest) = page.split_once(STATEMENT)?;
+    let (statement, _) = rest.split_once("</script>")?;
+    // Back to the bytes that were signed.
+    Some(statement.replace("\\u003c", "<"))
+}

@@ -1,0 +1,145 @@
+//! PostgreSQL: every table as `COPY` gives it, what the server remembers of statements, and where its files are.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Row};
+
+use super::{Passed, StoreError, Take};
+
+const FORM: &str = "postgres://user:password@host:port/database";
+const LIMIT: Duration = Duration::from_secs(10);
+/// Of a whole table.
+const TABLE_LIMIT: Duration = Duration::from_secs(120);
+const CONTROL: &str = "lethe_audit_control";
+
+/// Tables of users, and materialised views; quoted by the server itself.
+const TABLES: &str = "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+     WHERE c.relkind IN ('r', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') \
+     AND n.nspname NOT LIKE 'pg\\_toast\\_temp%' ORDER BY 1";
+/// Large objects, and the places where a statement's text stays.
+const REMEMBERED: &[&str] =
+    &["(SELECT data FROM pg_largeobject)", "(SELECT query FROM pg_stat_activity)", "(SELECT query FROM pg_stat_statements)"];
+
+/// A connection.
+pub struct Postgres {
+    runtime: tokio::runtime::Runtime,
+    connection: PgConnection,
+}
+
+fn gone(error: &sqlx::Error) -> StoreError {
+    match error {
+        sqlx::Error::Io(error) => StoreError::Gone(error.kind()),
+        // Class 28: invalid authorization (PostgreSQL, appendix A).
+        sqlx::Error::Database(error) if error.code().is_some_and(|code| code.starts_with("28")) => StoreError::Password,
+        sqlx::Error::Database(_) => StoreError::Command("a statement"),
+        _ => StoreError::Protocol,
+    }
+}
+
+impl Postgres {
+    /// Connects.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn connect(url: &str) -> Result<Self, StoreError> {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| StoreError::Gone(error.kind()))?;
+        let options = PgConnectOptions::from_str(url).map_err(|_| StoreError::Url(FORM))?.application_name("lethe audit");
+        let connected =
+            runtime.block_on(async { tokio::time::timeout(LIMIT, options.disable_statement_logging().connect()).await });
+        let connection = connected.map_err(|_| StoreError::Gone(std::io::ErrorKind::TimedOut))?.map_err(|error| gone(&error))?;
+        Ok(Self { runtime, connection })
+    }
+
+    /// Makes a table with this value in it, so that the search for it can be tried.
+    ///
+    /// # Errors
+    /// [`StoreError`]: most of all, that this user may not make a table.
+    pub fn plant(&mut self, value: &str) -> Result<(), StoreError> {
+        self.remove()?;
+        let Self { runtime, connection } = self;
+        runtime.block_on(async {
+            let create = format!("CREATE TABLE {CONTROL} (value text)");
+            sqlx::query(AssertSqlSafe(create))
+                .execute(&mut *connection)
+                .await
+                .map_err(|_| StoreError::Command("CREATE TABLE"))?;
+            let insert = format!("INSERT INTO {CONTROL} VALUES ($1)");
+            sqlx::query(AssertSqlSafe(insert))
+                .bind(value)
+                .execute(&mut *connection)
+                .await
+                .map_err(|_| StoreError::Command("INSERT"))
+        })?;
+        Ok(())
+    }
+
+    /// Removes that table.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn remove(&mut self) -> Result<(), StoreError> {
+        let Self { runtime, connection } = self;
+        let drop = format!("DROP TABLE IF EXISTS {CONTROL}");
+        runtime.block_on(async { sqlx::query(AssertSqlSafe(drop)).execute(connection).await }).map_err(|error| gone(&error))?;
+        Ok(())
+    }
+
+    /// Everything that this user may read.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn pass(&mut self, take: Take<'_>) -> Result<Passed, StoreError> {
+        let Self { runtime, connection } = self;
+        runtime.block_on(async {
+            let mut passed = Passed::default();
+            let rows = sqlx::query(TABLES).fetch_all(&mut *connection).await.map_err(|error| gone(&error))?;
+            let tables: Vec<String> = rows.iter().filter_map(|row| row.try_get(0).ok()).collect();
+            for table in tables {
+                passed.places += 1;
+                if !copy(connection, &table, take, &mut passed).await? {
+                    passed.gaps.push(format!("table {table} could not be read"));
+                }
+            }
+            for view in REMEMBERED {
+                // Extensions that are not there and rights that are not given: the tables count.
+                copy(connection, view, take, &mut passed).await?;
+            }
+            Ok(passed)
+        })
+    }
+
+    /// Its data folder, with everything written to the files that was only in memory: what was deleted still stands there until it is
+    /// vacuumed.
+    ///
+    /// # Errors
+    /// [`StoreError`]: most of all, that this user may not ask.
+    pub fn data_folder(&mut self) -> Result<PathBuf, StoreError> {
+        let Self { runtime, connection } = self;
+        runtime.block_on(async {
+            sqlx::query("CHECKPOINT").execute(&mut *connection).await.map_err(|_| StoreError::Command("CHECKPOINT"))?;
+            let row = sqlx::query("SHOW data_directory").fetch_one(&mut *connection).await;
+            let row = row.map_err(|_| StoreError::Command("SHOW data_directory"))?;
+            row.try_get::<String, _>(0).map(PathBuf::from).map_err(|_| StoreError::Protocol)
+        })
+    }
+}
+
+/// Passes what `COPY … TO STDOUT` gives; false if it may not be read.
+async fn copy(connection: &mut PgConnection, from: &str, take: Take<'_>, passed: &mut Passed) -> Result<bool, StoreError> {
+    use std::future::poll_fn;
+    let work = async {
+        let statement = format!("COPY {from} TO STDOUT");
+        let Ok(mut stream) = connection.copy_out_raw(&statement).await else { return Ok(false) };
+        while let Some(chunk) = poll_fn(|context| stream.as_mut().poll_next(context)).await {
+            let chunk = chunk.map_err(|error| gone(&error))?;
+            passed.bytes += chunk.len() as u64;
+            take(from, &chunk);
+        }
+        Ok(true)
+    };
+    tokio::time::timeout(TABLE_LIMIT, work).await.map_err(|_| StoreError::Gone(std::io::ErrorKind::TimedOut))?
+}

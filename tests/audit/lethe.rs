@@ -1,0 +1,53 @@
+//! Lethe itself.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use lethe_testkit::lethe::{ORDINARY_USER, install};
+
+use crate::{Audited, audit, audit_by};
+
+fn is_clean(audited: &Audited) {
+    assert_eq!(audited.code, 0, "{}", audited.shown());
+    let report = &audited.report;
+    assert_eq!(report["findings"].as_array().map(Vec::len), Some(0));
+    let exercised = |row: &&serde_json::Value| row["state"] == "exercised" || row["state"] == "refused";
+    assert!(report["rows"].as_array().expect("rows").iter().filter(exercised).count() > 10, "{}", audited.shown());
+    let attempts = report["attempts"].as_array().expect("attempts");
+    assert!(attempts.len() > 100 && attempts.iter().all(|attempt| attempt["denied"] == true));
+}
+
+#[test]
+fn it_is_clean_in_less_than_a_minute() {
+    let audited = audit(&[]);
+    is_clean(&audited);
+    let report = &audited.report;
+    assert!(report["duration_ms"].as_u64().expect("a duration") < 60_000, "{}", report["duration_ms"]);
+    // A process that holds content wrote to no file, and was really looked at: it wrote to sockets.
+    let writes = report["writes"].as_array().expect("writes");
+    let of_gateway = |write: &&serde_json::Value| write["process"].as_str().is_some_and(|name| name.contains("dataplane"));
+    assert!(writes.iter().filter(of_gateway).count() > 0, "{writes:#?}");
+    assert!(writes.iter().all(|write| write["verdict"] != "forbidden" && write["verdict"] != "content"), "{writes:#?}");
+}
+
+#[test]
+fn the_full_matrix_is_clean() {
+    let audited = audit(&["--full"]);
+    is_clean(&audited);
+    assert!(audited.report["duration_ms"].as_u64().expect("a duration") < 300_000);
+}
+
+#[test]
+fn an_ordinary_user_gets_a_partial_verdict() {
+    let folder = tempfile::tempdir_in("/var/tmp").expect("a folder");
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("rights");
+    let bin = install(&folder.path().join("bin"), false);
+    let user = ORDINARY_USER.to_string();
+    let mut command = Command::new("setpriv");
+    command.args([&format!("--reuid={user}"), &format!("--regid={user}"), "--clear-groups"]).arg(bin.join("lethe"));
+    let audited = audit_by(&mut command, &[]);
+    assert_eq!((audited.code, audited.report["verdict"].as_str()), (0, Some("clean_partial")), "{}", audited.shown());
+    let because = audited.report["because"].to_string();
+    assert!(because.contains("run as root"), "it says what was not looked at: {because}");
+}
