@@ -1,10 +1,12 @@
 //! Switch by switch: a proxy that keeps nothing, and the same with one way to leak.
 
+use std::fs;
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use lethe_testkit::gauge::within;
+use lethe_testkit::lethe::ORDINARY_USER;
 
 use crate::{Audited, audit, free_port};
 
@@ -34,6 +36,20 @@ fn a_proxy_that_keeps_nothing_is_clean() {
     assert!(controls.len() > 40 && controls.iter().all(|control| control["found"] == true), "{controls:#?}");
 }
 
+/// The name is content, and so is not shown.
+#[test]
+fn a_file_named_by_content() {
+    let audited = with("file-name", "", &[]);
+    assert_eq!(audited.code, 1, "{}", audited.shown());
+    assert!(!audited.findings("file").is_empty(), "{}", audited.shown());
+    let report = audited.report.to_string();
+    let entries = fs::read_dir(audited.folder.path()).expect("a folder").flatten();
+    let names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let by_content: Vec<&String> = names.iter().filter(|name| name.starts_with("upload-") && name.len() > 60).collect();
+    assert!(by_content.len() > 5, "control: {names:?}");
+    assert!(by_content.iter().all(|name| !report.contains(&name[20..])), "a name with a marker is in the report");
+}
+
 /// A process is started, and traced, for each request: fewer of them.
 #[test]
 fn a_deleted_row() {
@@ -61,6 +77,43 @@ fn a_cache_in_redis() {
     assert!(!audited.findings("redis").is_empty(), "{}", audited.shown());
 }
 
+/// A PostgreSQL of the test's own: a control is planted and found in a table, and its files are searched.
+#[test]
+fn a_database_is_searched() {
+    let bin = fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL").flatten().map(|entry| entry.path().join("bin")).next();
+    let bin = bin.expect("a version of PostgreSQL");
+    let folder = tempfile::tempdir_in("/var/tmp").expect("a folder");
+    // It does not run as root.
+    std::os::unix::fs::chown(folder.path(), Some(ORDINARY_USER), Some(ORDINARY_USER)).expect("ownership");
+    let user = ORDINARY_USER.to_string();
+    let by_user = |program: &str| {
+        let mut command = Command::new("setpriv");
+        command.args([&format!("--reuid={user}"), &format!("--regid={user}"), "--clear-groups"]).arg(bin.join(program));
+        command.current_dir(folder.path()).stdout(Stdio::null());
+        command
+    };
+    let initialised = by_user("initdb").args(["-D", "data", "-A", "trust", "-U", "audit", "--no-sync"]).status();
+    assert!(initialised.expect("initdb").success(), "initdb");
+    let port = free_port().to_string();
+    let place = folder.path().display().to_string();
+    let mut server = by_user("postgres");
+    server.args(["-D", "data", "-p", &port, "-h", "127.0.0.1", "-k", &place]).stderr(Stdio::null());
+    let mut server = server.spawn().expect("postgres");
+    let answers = || by_user("pg_isready").args(["-h", "127.0.0.1", "-p", &port]).status().is_ok_and(|status| status.success());
+    assert!(within(Duration::from_secs(30), answers), "postgres answers");
+    let url = format!("postgres://audit@127.0.0.1:{port}/postgres");
+    let audited = with("", "", &["--postgres", &url, "--only", "success"]);
+    server.kill().expect("postgres ends");
+    server.wait().expect("postgres ends");
+    assert_eq!(audited.code, 0, "{}", audited.shown());
+    let controls = audited.report["controls"].as_array().expect("controls");
+    assert!(controls.iter().any(|control| control["sink"] == "postgres" && control["found"] == true), "{controls:#?}");
+    let sinks = audited.report["sinks"].as_array().expect("sinks");
+    let sink = sinks.iter().find(|sink| sink["sink"] == "postgres").expect("the sink");
+    assert_eq!(sink["gaps"].as_array().map(Vec::len), Some(0), "{sink:#}");
+    assert!(sink["bytes"].as_u64().expect("bytes") > 10_000_000, "the data folder was searched: {sink:#}");
+}
+
 macro_rules! switches {
     ($($name:ident: $switch:literal in $sink:literal,)*) => {$(
         #[test]
@@ -80,7 +133,6 @@ switches! {
     a_curl_line: "curl-line" in "output",
     a_deleted_file_that_stays_open: "deleted-open-file" in "deleted_file",
     a_provider_error_in_the_log: "error-log" in "output",
-    a_file_named_by_content: "file-name" in "file",
     a_rotated_log: "gzip-log" in "log",
     the_last_request_in_memory: "keep-last" in "memory",
     a_log_in_lower_case: "lower-case-log" in "log",

@@ -85,8 +85,9 @@ const PARTS: &[(&str, Work)] = &[
     ("delivery", delivery),
     ("properties", properties),
     ("memory", memory),
+    ("audit", audit),
 ];
-const LATE_PARTS: &[(&str, Work)] = &[("engine", engine), ("bench", bench)];
+const LATE_PARTS: &[(&str, Work)] = &[("scan", scan), ("engine", engine), ("bench", bench)];
 
 pub(crate) fn run(house: &House, lengths: &Lengths) -> Result<(), Failed> {
     let logs = house.target.join("nightly");
@@ -249,6 +250,27 @@ fn memory(night: &Night<'_>, name: &str) -> Outcome {
     }
     let log = night.logged(name, Command::new(own).current_dir(&night.house.root).arg("memcheck"))?;
     Ok(first_line(log.lines().last().unwrap_or_default()))
+}
+
+/// Ten full audits of a Lethe, one after the other: each is clean, or one is a false alarm.
+fn audit(night: &Night<'_>, name: &str) -> Outcome {
+    let runs = if night.lengths.short { 1 } else { 10 };
+    let out = night.logs.join("audit");
+    for run in 1..=runs {
+        let mut audit = Command::new(night.house.built("lethe"));
+        audit.args(["audit", "--full", "--out"]).arg(&out);
+        night.logged(&format!("{name} {run}"), &mut audit)?;
+    }
+    Ok(format!("{runs} full audits, nothing found in any"))
+}
+
+/// How fast the audit scans, by kind of data.
+fn scan(night: &Night<'_>, name: &str) -> Outcome {
+    let mut nextest = night.nextest()?;
+    nextest.args(["-p", "lethe-audit", "--run-ignored", "only", "--no-capture", "how_fast"]);
+    let log = night.logged(name, &mut nextest)?;
+    let figures: Vec<&str> = log.lines().map(str::trim).filter(|line| line.contains("MB/s")).collect();
+    if figures.is_empty() { Err(Trouble::NotRun("it said nothing of its speed".to_owned())) } else { Ok(figures.join("; ")) }
 }
 
 /// The targets by the names of their files, as `fuzz/run` takes them.

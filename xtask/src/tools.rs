@@ -132,6 +132,9 @@ pub(crate) fn servers() -> Result<(), Failed> {
             system_package(package)?;
         }
     }
+    if !Path::new("/usr/lib/postgresql").is_dir() {
+        system_package("postgresql")?;
+    }
     Ok(())
 }
 

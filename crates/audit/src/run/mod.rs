@@ -138,6 +138,8 @@ pub enum NotBegun {
     Target(NoVerdict),
     /// The command of `--spawn` ended.
     Ended(std::process::ExitStatus),
+    /// The report would have held a marker's value, or cannot be written.
+    Report,
     /// The encodings that could not be found in what the audit wrote itself.
     Controls(Vec<String>),
 }
@@ -148,6 +150,7 @@ impl fmt::Display for NotBegun {
             Self::NoRandomness => NoRandomness.fmt(f),
             Self::Target(why) => write!(f, "no verdict: {why}"),
             Self::Ended(status) => write!(f, "no verdict: the command of --spawn ended before it answered ({status})"),
+            Self::Report => f.write_str("no verdict: the report would have held a marker; please report this as an error"),
             Self::Controls(missed) => write!(f, "no verdict: planted and not found: {}", missed.join(", ")),
         }
     }
@@ -282,12 +285,14 @@ pub fn run(mut audit: Audit, tell: Tell<'_>) -> Result<Report, NotBegun> {
     };
     report.controls = controls.shown(&collect);
     report.findings = collect.findings();
-    verdicts::writes(&mut report, traced, &audit);
+    verdicts::writes(&mut report, traced, &audit, &detector);
     verdicts::attempts(&mut report, attempts);
     report.sinks.sort_by_key(|sink| sink.sink);
     report.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     (report.verdict, report.because) = report.judge();
-    Ok(report)
+    // Names of every kind were looked at one by one; this is for the one that was forgotten.
+    let shown = serde_json::to_vec(&report).map_err(|_| NotBegun::Report)?;
+    if detector.bytes(&shown).is_empty() { Ok(report) } else { Err(NotBegun::Report) }
 }
 
 /// How a sink is called in the middle of a sentence.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{Audit, places};
+use crate::detect::Detector;
 use crate::drive::{Dialect, Observed, RowResult, State};
 use crate::host::posture;
 use crate::host::trace::{TraceError, Traced};
@@ -87,7 +88,7 @@ pub(super) fn settings(pids: &[u32]) -> Vec<Setting> {
 }
 
 /// Write-like calls, with a verdict for each, and what of them is a finding.
-pub(super) fn writes(report: &mut Report, traced: Option<Result<Traced, TraceError>>, audit: &Audit) {
+pub(super) fn writes(report: &mut Report, traced: Option<Result<Traced, TraceError>>, audit: &Audit, detector: &Detector<'_>) {
     let mut searched =
         Searched { sink: Sink::Write, state: SearchState::Searched, how: String::new(), bytes: 0, gaps: Vec::new() };
     let traced = match traced {
@@ -112,7 +113,10 @@ pub(super) fn writes(report: &mut Report, traced: Option<Result<Traced, TraceErr
         searched.state = SearchState::Partly;
     }
     report.sinks.push(searched);
-    for written in traced.written {
+    for mut written in traced.written {
+        // The target chose both.
+        written.target = places::shown(detector, &written.target);
+        written.name = places::shown(detector, &written.name);
         let confined = audit.confined.contains(&written.pid);
         let content =
             report.findings.iter().any(|finding| finding.kind == FindingKind::Canary && finding.place.name == written.target);

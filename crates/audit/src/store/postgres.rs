@@ -19,9 +19,13 @@ const CONTROL: &str = "lethe_audit_control";
 const TABLES: &str = "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
      WHERE c.relkind IN ('r', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') \
      AND n.nspname NOT LIKE 'pg\\_toast\\_temp%' ORDER BY 1";
-/// Large objects, and the places where a statement's text stays.
-const REMEMBERED: &[&str] =
-    &["(SELECT data FROM pg_largeobject)", "(SELECT query FROM pg_stat_activity)", "(SELECT query FROM pg_stat_statements)"];
+/// Large objects, and the places where a statement's text stays: the relation, and what is read of it.
+const REMEMBERED: &[(&str, &str)] = &[
+    ("pg_largeobject", "(SELECT data FROM pg_largeobject)"),
+    ("pg_stat_activity", "(SELECT query FROM pg_stat_activity)"),
+    ("pg_stat_statements", "(SELECT query FROM pg_stat_statements)"),
+];
+const IS_THERE: &str = "SELECT to_regclass($1) IS NOT NULL";
 
 /// A connection.
 pub struct Postgres {
@@ -104,9 +108,12 @@ impl Postgres {
                     passed.gaps.push(format!("table {table} could not be read"));
                 }
             }
-            for view in REMEMBERED {
-                // Extensions that are not there and rights that are not given: the tables count.
-                copy(connection, view, take, &mut passed).await?;
+            for (relation, read) in REMEMBERED {
+                let there =
+                    sqlx::query(IS_THERE).bind(*relation).fetch_one(&mut *connection).await.map_err(|error| gone(&error))?;
+                if there.try_get(0).unwrap_or(false) && !copy(connection, read, take, &mut passed).await? {
+                    passed.gaps.push(format!("{relation} could not be read"));
+                }
             }
             Ok(passed)
         })
@@ -120,7 +127,7 @@ impl Postgres {
     pub fn data_folder(&mut self) -> Result<PathBuf, StoreError> {
         let Self { runtime, connection } = self;
         runtime.block_on(async {
-            sqlx::query("CHECKPOINT").execute(&mut *connection).await.map_err(|_| StoreError::Command("CHECKPOINT"))?;
+            sqlx::raw_sql("CHECKPOINT").execute(&mut *connection).await.map_err(|_| StoreError::Command("CHECKPOINT"))?;
             let row = sqlx::query("SHOW data_directory").fetch_one(&mut *connection).await;
             let row = row.map_err(|_| StoreError::Command("SHOW data_directory"))?;
             row.try_get::<String, _>(0).map(PathBuf::from).map_err(|_| StoreError::Protocol)
