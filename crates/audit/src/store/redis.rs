@@ -130,9 +130,10 @@ impl Redis {
                     passed.gaps.push(format!("only the first {KEYS} keys were looked at"));
                     return Ok(());
                 }
-                let place = format!("database {database}, {}", self.kind(&key)?);
+                let kind = self.kind(&key)?;
+                let place = format!("database {database}, {kind}");
                 hand_over(&place, std::slice::from_ref(&key), take, passed);
-                if let Some(items) = self.value(&key)? {
+                if let Some(items) = self.value(&kind, &key)? {
                     hand_over(&place, &items, take, passed);
                 } else {
                     passed.gaps.push(format!("a key of a module's type in database {database} was not looked at"));
@@ -149,9 +150,8 @@ impl Redis {
         Ok(String::from_utf8_lossy(&items.concat()).into_owned())
     }
 
-    fn value(&mut self, key: &[u8]) -> Result<Option<Vec<Vec<u8>>>, StoreError> {
-        let kind = self.kind(key)?;
-        let words: Vec<&[u8]> = match &*kind {
+    fn value(&mut self, kind: &str, key: &[u8]) -> Result<Option<Vec<Vec<u8>>>, StoreError> {
+        let words: Vec<&[u8]> = match kind {
             "string" => vec![b"GET", key],
             "list" => vec![b"LRANGE", key, b"0", b"-1"],
             "set" => vec![b"SMEMBERS", key],
@@ -267,13 +267,11 @@ mod tests {
     fn every_type_of_value_is_passed_by() {
         let url = server(&[
             "+PONG\r\n",
-            "$37\r\n# Keyspace\r\ndb3:keys=2,expires=0\r\n\r\n\r\n",
+            "$36\r\n# Keyspace\r\ndb3:keys=2,expires=0\r\n\r\n\r\n",
             "+OK\r\n",
             "*2\r\n$1\r\n0\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n",
             "+string\r\n",
-            "+string\r\n",
             "$5\r\nhello\r\n",
-            "+hash\r\n",
             "+hash\r\n",
             "*2\r\n$1\r\nf\r\n$5\r\nworld\r\n",
             "*1\r\n*3\r\n:1\r\n:2\r\n*2\r\n$3\r\nSET\r\n$4\r\nslow\r\n",
