@@ -80,8 +80,9 @@ fn a_cache_in_redis() {
 /// A PostgreSQL of the test's own: a control is planted and found in a table, and its files are searched.
 #[test]
 fn a_database_is_searched() {
-    let bin = fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL").flatten().map(|entry| entry.path().join("bin")).next();
-    let bin = bin.expect("a version of PostgreSQL");
+    let versions = fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL").flatten();
+    let bin = versions.map(|version| version.path().join("bin")).find(|bin| bin.join("initdb").exists());
+    let bin = bin.expect("a PostgreSQL server");
     let folder = tempfile::tempdir_in("/var/tmp").expect("a folder");
     // It does not run as root.
     std::os::unix::fs::chown(folder.path(), Some(ORDINARY_USER), Some(ORDINARY_USER)).expect("ownership");

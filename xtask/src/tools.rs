@@ -132,7 +132,9 @@ pub(crate) fn servers() -> Result<(), Failed> {
             system_package(package)?;
         }
     }
-    if !Path::new("/usr/lib/postgresql").is_dir() {
+    // Clients stand in the same folders.
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    if !versions.into_iter().any(|version| version.path().join("bin/initdb").exists()) {
         system_package("postgresql")?;
     }
     Ok(())
