@@ -6,7 +6,6 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use lethe_testkit::gauge::within;
-use lethe_testkit::lethe::ORDINARY_USER;
 
 use crate::{Audited, audit, free_port};
 
@@ -84,12 +83,12 @@ fn a_database_is_searched() {
     let bin = versions.map(|version| version.path().join("bin")).find(|bin| bin.join("initdb").exists());
     let bin = bin.expect("a PostgreSQL server");
     let folder = tempfile::tempdir_in("/var/tmp").expect("a folder");
-    // It does not run as root.
-    std::os::unix::fs::chown(folder.path(), Some(ORDINARY_USER), Some(ORDINARY_USER)).expect("ownership");
-    let user = ORDINARY_USER.to_string();
+    // It does not run as root, nor as somebody without a name.
+    let owned = Command::new("chown").arg("postgres:postgres").arg(folder.path()).status();
+    assert!(owned.expect("chown").success(), "the user that Debian's package makes");
     let by_user = |program: &str| {
         let mut command = Command::new("setpriv");
-        command.args([&format!("--reuid={user}"), &format!("--regid={user}"), "--clear-groups"]).arg(bin.join(program));
+        command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(bin.join(program));
         command.current_dir(folder.path()).stdout(Stdio::null());
         command
     };
