@@ -20,8 +20,8 @@ fn with(switch: &str, address: &str, more: &[&str]) -> Audited {
 }
 
 /// A switch has to be caught where it leaks.
-fn caught(switch: &str, sink: &str) {
-    let audited = with(switch, "", &[]);
+fn caught(switch: &str, address: &str, sink: &str) {
+    let audited = with(switch, address, &[]);
     assert_eq!(audited.code, 1, "{switch}: {}", audited.shown());
     assert!(!audited.findings(sink).is_empty(), "{switch}: nothing found in {sink}: {}", audited.shown());
 }
@@ -115,10 +115,10 @@ fn a_database_is_searched() {
 }
 
 macro_rules! switches {
-    ($($name:ident: $switch:literal in $sink:literal,)*) => {$(
+    ($($name:ident: $switch:literal $(to $address:literal)? in $sink:literal,)*) => {$(
         #[test]
         fn $name() {
-            caught($switch, $sink);
+            caught($switch, concat!("", $($address)?), $sink);
         }
     )*};
 }
@@ -131,6 +131,8 @@ switches! {
     a_trace_when_the_client_goes: "client-gone-trace" in "output",
     an_answer_to_somebody_else: "cross-talk" in "metrics",
     a_curl_line: "curl-line" in "output",
+    // Whether somebody listens there does not matter.
+    a_datagram: "datagram" to "127.0.0.1:9" in "network",
     a_deleted_file_that_stays_open: "deleted-open-file" in "deleted_file",
     a_provider_error_in_the_log: "error-log" in "output",
     a_rotated_log: "gzip-log" in "log",
@@ -143,4 +145,15 @@ switches! {
     a_spooled_body: "spool" in "deleted_file",
     a_log_of_streams: "stream-log" in "log",
     a_key_in_the_log: "wrong-key-log" in "log",
+}
+
+/// A switch that nobody turns shows nothing.
+#[test]
+fn every_switch_has_its_test() {
+    let (switches, tests) = (include_str!("leaky/switch.rs"), include_str!("leaks.rs"));
+    let list = switches.split_once("ALL: &[&str] = &[").and_then(|(_, rest)| rest.split_once("];")).expect("the list").0;
+    let names: Vec<&str> = list.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+    assert!(names.len() > 20, "{names:?}");
+    let without: Vec<&&str> = names.iter().filter(|name| !tests.contains(**name)).collect();
+    assert!(without.is_empty(), "{without:?}");
 }

@@ -50,10 +50,7 @@ pub(super) fn of(args: &Args) -> Result<Subject, Failure> {
     if !args.only.is_empty() {
         // What is asked for by name is played, quick or not.
         audit.plan.rows = Plan::full(dialect).rows;
-        audit.plan.rows.retain(|row| {
-            let path = row.endpoint.rsplit(' ').next().unwrap_or_default();
-            args.only.iter().any(|start| [row.endpoint, path, row.outcome].iter().any(|name| name.starts_with(start)))
-        });
+        audit.plan.rows.retain(|row| args.only.iter().any(|start| row.begins(start)));
         if audit.plan.rows.is_empty() {
             return Err(Failure::usage("--only: no endpoint and no outcome begins so"));
         }
@@ -121,20 +118,22 @@ fn other(args: &Args, url: &str) -> Result<Subject, Failure> {
         let (name, value) = parts.ok_or_else(|| Failure::usage("--header: it has to look like \"name: value\""))?;
         audit.target.headers.push((name.to_owned(), value.trim().replace("{provider}", &upstream)));
     }
-    let sink = Sink::start(free()).map_err(|error| Failure::failed(format!("the telemetry sink does not start: {error}")))?;
     if let Some(command) = &args.spawn {
+        let started = Sink::start(free());
+        let sink = started.map_err(|error| Failure::failed(format!("the telemetry sink does not start: {error}")))?;
         let upstream = audit.provider.as_ref().map(|provider| format!("http://{}", provider.address())).unwrap_or_default();
         let environment = [
             ("LETHE_AUDIT_PROVIDER", upstream.clone()),
             ("OPENAI_BASE_URL", format!("{upstream}/v1")),
             ("ANTHROPIC_BASE_URL", upstream),
-            ("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{}", sink.address())),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", sink.url()),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf".to_owned()),
         ];
         let spawned = Spawned::start(command, &environment).map_err(|error| Failure::usage(format!("--spawn: {error}")))?;
         audit.pids = vec![spawned.pid()];
         audit.spawned = Some(spawned);
+        audit.telemetry = Some(sink);
     }
-    audit.telemetry = Some(sink);
     Ok(Subject { audit, own: None })
 }
 

@@ -59,6 +59,15 @@ pub struct Row {
     pub(super) play: fn(&mut Stage<'_>, &Shape) -> Step,
 }
 
+impl Row {
+    /// Whether its endpoint (`/v1/chat` or `POST /v1/chat`) or its outcome begins so.
+    #[must_use]
+    pub fn begins(&self, start: &str) -> bool {
+        let path = self.endpoint.split_once(' ').map_or(self.endpoint, |(_, path)| path);
+        [self.endpoint, path, self.outcome].iter().any(|name| name.starts_with(start))
+    }
+}
+
 /// What bounds a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -107,14 +116,10 @@ impl Plan {
         Self { rows, limits: Limits { patience: Duration::from_millis(400), ..Limits::default() } }
     }
 
-    /// Leaves the rows whose endpoint begins so (`/v1/chat` or `POST /v1/chat`) and whose outcome begins so.
+    /// Leaves the rows that begin with each of these ([`Row::begins`]).
     #[must_use]
-    pub fn only(mut self, endpoint: Option<&str>, outcome: Option<&str>) -> Self {
-        let path = |full: &'static str| full.split_once(' ').map_or(full, |(_, path)| path);
-        self.rows.retain(|row| {
-            endpoint.is_none_or(|start| row.endpoint.starts_with(start) || path(row.endpoint).starts_with(start))
-                && outcome.is_none_or(|start| row.outcome.starts_with(start))
-        });
+    pub fn only(mut self, starts: &[&str]) -> Self {
+        self.rows.retain(|row| starts.iter().all(|start| row.begins(start)));
         self
     }
 }

@@ -2,6 +2,7 @@
 
 mod client;
 mod http;
+mod listener;
 mod matrix;
 mod media;
 mod otlp;

@@ -2,13 +2,13 @@
 //! OTLP over HTTP (<https://opentelemetry.io/docs/specs/otlp/#otlphttp>): any content type, bodies kept as they came, compressed or not.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use super::http::{Incoming, Stream, Wait};
+use super::listener::Listener;
 
 /// Of one export.
 const EXPORT_BYTES: usize = 8 * 1024 * 1024;
@@ -36,14 +36,12 @@ struct Received {
 struct Shared {
     received: Mutex<Received>,
     changed: Condvar,
-    connections: AtomicUsize,
-    stopped: AtomicBool,
 }
 
 /// A running sink. It ends when this is dropped.
 pub struct Sink {
-    address: SocketAddr,
     shared: Arc<Shared>,
+    listener: Listener,
 }
 
 impl Sink {
@@ -52,43 +50,24 @@ impl Sink {
     /// # Errors
     /// The socket's own.
     pub fn start(listen: SocketAddr) -> io::Result<Self> {
-        let listener = TcpListener::bind(listen)?;
-        let address = listener.local_addr()?;
         let shared = Arc::new(Shared::default());
         let serving = Arc::clone(&shared);
-        thread::Builder::new().name("audit-otlp".into()).spawn(move || {
-            for socket in listener.incoming() {
-                if serving.stopped.load(Ordering::Acquire) {
-                    return;
-                }
-                let Ok(socket) = socket else { continue };
-                if serving.connections.load(Ordering::Acquire) >= CONNECTIONS {
-                    continue;
-                }
-                serving.connections.fetch_add(1, Ordering::AcqRel);
-                let shared = Arc::clone(&serving);
-                let started = thread::Builder::new().name("audit-otlp".into()).spawn(move || {
-                    let _ = serve(socket, &shared);
-                    shared.connections.fetch_sub(1, Ordering::AcqRel);
-                });
-                if started.is_err() {
-                    serving.connections.fetch_sub(1, Ordering::AcqRel);
-                }
-            }
+        let listener = Listener::start(listen, "audit-otlp", CONNECTIONS, move |socket, stopped| {
+            let _ = serve(socket, &serving, stopped);
         })?;
-        Ok(Self { address, shared })
+        Ok(Self { shared, listener })
     }
 
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.listener.address()
     }
 
     /// For `OTEL_EXPORTER_OTLP_ENDPOINT`, with `OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf`.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.address())
     }
 
     /// What has come so far.
@@ -119,19 +98,11 @@ impl Sink {
     }
 }
 
-impl Drop for Sink {
-    fn drop(&mut self) {
-        self.shared.stopped.store(true, Ordering::Release);
-        // Wakes the thread that accepts.
-        let _ = TcpStream::connect_timeout(&self.address, Duration::from_secs(1));
-    }
-}
-
-fn serve(socket: TcpStream, shared: &Shared) -> io::Result<()> {
+fn serve(socket: TcpStream, shared: &Shared, stopped: &AtomicBool) -> io::Result<()> {
     let mut stream = Stream::Plain(socket);
     stream.make_limited()?;
     let mut incoming = Incoming::default();
-    let stopped = || shared.stopped.load(Ordering::Acquire);
+    let stopped = || stopped.load(Ordering::Acquire);
     loop {
         let wait = Wait { until: Instant::now() + IDLE, stop: Some(&stopped) };
         let Some(head) = incoming.request(&mut stream, &wait)? else { return Ok(()) };

@@ -7,10 +7,9 @@ mod responses;
 mod scene;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use memchr::memmem;
@@ -18,6 +17,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 
 use super::http::{End, Head, Incoming, Stream, TICK, Wait};
+use super::listener::Listener;
 pub use scene::{Scene, Script, Way};
 
 /// Of a request's body; the rest is read and not kept.
@@ -81,8 +81,6 @@ struct Shared {
     changed: Condvar,
     /// As in the state, to be looked at without its lock.
     generation: AtomicUsize,
-    connections: AtomicUsize,
-    stopped: AtomicBool,
 }
 
 impl Shared {
@@ -93,8 +91,9 @@ impl Shared {
 
 /// A running provider. It ends when this is dropped.
 pub struct Provider {
-    address: SocketAddr,
     shared: Arc<Shared>,
+    // After what it is dropped with: whoever hangs is let go first.
+    listener: Listener,
 }
 
 impl Provider {
@@ -111,38 +110,19 @@ impl Provider {
     /// # Errors
     /// The socket's own.
     pub fn start_with(listen: SocketAddr, tls: Option<Arc<ServerConfig>>) -> io::Result<Self> {
-        let listener = TcpListener::bind(listen)?;
-        let address = listener.local_addr()?;
         let shared = Arc::new(Shared::default());
         let serving = Arc::clone(&shared);
-        thread::Builder::new().name("audit-provider".into()).spawn(move || {
-            for socket in listener.incoming() {
-                if serving.stopped.load(Ordering::Acquire) {
-                    return;
-                }
-                let Ok(socket) = socket else { continue };
-                let (shared, tls) = (Arc::clone(&serving), tls.clone());
-                if shared.connections.fetch_add(1, Ordering::AcqRel) >= CONNECTIONS {
-                    shared.connections.fetch_sub(1, Ordering::AcqRel);
-                    continue;
-                }
-                let started = thread::Builder::new().name("audit-provider".into()).spawn(move || {
-                    // A peer that breaks off is what half of the rows are about.
-                    let _ = serve(socket, tls, &shared);
-                    shared.connections.fetch_sub(1, Ordering::AcqRel);
-                });
-                if started.is_err() {
-                    serving.connections.fetch_sub(1, Ordering::AcqRel);
-                }
-            }
+        let listener = Listener::start(listen, "audit-provider", CONNECTIONS, move |socket, stopped| {
+            // A peer that breaks off is what half of the rows are about.
+            let _ = serve(socket, tls.clone(), &serving, stopped);
         })?;
-        Ok(Self { address, shared })
+        Ok(Self { shared, listener })
     }
 
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.listener.address()
     }
 
     /// Answers so from now on, and forgets what it has seen. Whoever still hangs in an earlier scene is let go.
@@ -178,14 +158,11 @@ impl Provider {
 
 impl Drop for Provider {
     fn drop(&mut self) {
-        self.shared.stopped.store(true, Ordering::Release);
         self.play(Scene::default());
-        // Wakes the thread that accepts.
-        let _ = TcpStream::connect_timeout(&self.address, Duration::from_secs(1));
     }
 }
 
-fn serve(socket: TcpStream, tls: Option<Arc<ServerConfig>>, shared: &Shared) -> io::Result<()> {
+fn serve(socket: TcpStream, tls: Option<Arc<ServerConfig>>, shared: &Shared, stopped: &AtomicBool) -> io::Result<()> {
     let mut stream = match tls {
         None => Stream::Plain(socket),
         Some(config) => {
@@ -195,7 +172,7 @@ fn serve(socket: TcpStream, tls: Option<Arc<ServerConfig>>, shared: &Shared) -> 
     };
     stream.make_limited()?;
     let mut incoming = Incoming::default();
-    let stopped = || shared.stopped.load(Ordering::Acquire);
+    let stopped = || stopped.load(Ordering::Acquire);
     loop {
         let idle = Wait { until: Instant::now() + IDLE, stop: Some(&stopped) };
         stream.set_tick(IDLE_TICK);

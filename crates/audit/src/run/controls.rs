@@ -143,6 +143,8 @@ impl Controls {
                 let sink = super::places::kind(&path);
                 self.planted.push(Planted { sink, what: format!("a file in {}", folder.display()), id });
                 self.files.push(path);
+            } else {
+                self.gaps.push((Sink::File, format!("{}: no control could be planted there", folder.display())));
             }
         }
         Ok(())

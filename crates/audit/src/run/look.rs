@@ -1,26 +1,29 @@
 //! The look into every kind of place, with what was looked at and what could not be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
 
 use super::collect::Collect;
 use super::controls::Controls;
-use super::{Audit, Says, Spawned, named, places};
+use super::{Says, Spawned, places};
 use crate::canary::Id;
 use crate::detect::{Detector, Limits, Source};
 use crate::drive::{Answered, Sink as OtlpSink};
 use crate::host::files::{Changes, How, Method};
 use crate::host::memory::Memory;
-use crate::host::network::{Place as Destination, Sampler};
+use crate::host::network::{Place as Destination, Sampler, Seen};
 use crate::host::packets::Capture;
 use crate::host::process::{self, DescriptorKind};
+use crate::host::tracee::Sent;
 use crate::host::{cores, swap};
 use crate::report::{Place, SearchState, Searched, Sink};
 use crate::store::{Passed, Postgres, Redis, StoreError};
 
 /// Of one changed file; what is beyond is said.
 const FILE: u64 = 2 << 30;
+/// The smallest page, to judge how much was not read.
+const PAGE: u64 = 4096;
 /// Of a swap area.
 const SWAP: u64 = 8 << 30;
 /// What a server hands over is searched in windows of this size, which overlap.
@@ -101,8 +104,13 @@ impl<'a, 'c> Look<'a, 'c> {
             self.not_searched(Sink::Memory, "the target's processes are not known: give --pid or --spawn");
             return false;
         }
+        let pids = self.pids();
+        if pids.iter().all(|pid| !process::is_alive(*pid)) {
+            self.gap(Sink::Memory, format!("no process of the target was there any more, {when}"));
+            return false;
+        }
         let mut all = true;
-        for pid in self.pids() {
+        for pid in pids {
             all &= self.memory_of(pid);
         }
         self.how(Sink::Memory, &format!("every readable mapping, {when}"));
@@ -137,6 +145,17 @@ impl<'a, 'c> Look<'a, 'c> {
                 let name = mapping.filter(|name| !name.is_empty()).unwrap_or("anonymous memory");
                 let place = self.place(Sink::Memory, &format!("{who}: {name}"));
                 self.collect.add(&place, vec![hit], &[]);
+            }
+        }
+        // Read as zeros: keys in secret memory, which nobody outside of the process can read, or all of it.
+        match memory.unreadable_pages() {
+            0 => {}
+            pages if pages * PAGE >= memory.size() / 2 => {
+                self.gap(Sink::Memory, format!("{pages} pages of {who} could not be read"));
+                return false;
+            }
+            pages => {
+                self.how(Sink::Memory, &format!("{pages} pages of {who} are unreadable for everybody (secret memory, devices)"))
             }
         }
         true
@@ -225,6 +244,15 @@ impl<'a, 'c> Look<'a, 'c> {
             }
             self.descriptors(pid, &who);
         }
+        for segment in process::segments().unwrap_or_default() {
+            // Attached ones are in a process's memory.
+            if segment.attached == 0 && (targets.contains(&segment.creator) || targets.contains(&segment.last)) {
+                self.gap(
+                    Sink::SharedMemory,
+                    format!("System V segment {} of {} bytes, which no process has attached", segment.id, segment.bytes),
+                );
+            }
+        }
         self.how(Sink::CommandLine, "/proc/PID/environ and cmdline");
         self.how(Sink::DeletedFile, "/proc/PID/fd, and files deleted during the run");
     }
@@ -283,37 +311,43 @@ impl<'a, 'c> Look<'a, 'c> {
         }
     }
 
-    /// Where the processes connected to.
-    pub(super) fn network(&mut self, sampler: Option<std::io::Result<Sampler>>, audit: &Audit) -> Vec<String> {
+    /// Where the processes connected to or sent, as their sockets and their system calls show; what of it leaves this machine.
+    pub(super) fn network<'t>(
+        &mut self,
+        sampler: Option<std::io::Result<Sampler>>,
+        traced: impl Iterator<Item = &'t Sent>,
+    ) -> Vec<String> {
         let seen = match sampler {
             Some(Ok(sampler)) => sampler.finish(),
             Some(Err(error)) => {
-                self.not_searched(Sink::Network, format!("sockets could not be watched ({})", error.kind()));
-                return Vec::new();
+                self.gap(Sink::Network, format!("sockets could not be watched ({})", error.kind()));
+                Seen::default()
             }
             None => {
-                self.not_searched(Sink::Network, "the target's processes are not known: give --pid or --spawn");
+                self.gap(Sink::Network, "the target's processes are not known: give --pid or --spawn");
                 return Vec::new();
             }
         };
-        self.how(Sink::Network, &format!("destinations of the processes' sockets, looked at {} times", seen.looks));
+        self.how(
+            Sink::Network,
+            &format!("destinations of the processes' sockets, looked at {} times, and of their calls", seen.looks),
+        );
         for gap in seen.gaps {
             self.gap(Sink::Network, gap);
         }
-        let mut unexpected = Vec::new();
-        for destination in seen.destinations.iter().filter(|destination| !destination.accepted) {
-            let Destination::Address(address, port) = &destination.place else { continue };
-            // Peers on this machine are seen as files, memory and databases; what leaves it is not.
-            let known =
-                address.is_loopback() || audit.allowed.iter().any(|allowed| allowed.ip() == *address && allowed.port() == *port);
-            if !known {
-                let what = if destination.is_dns() { "asks for names at" } else { "connects to" };
-                unexpected.push(format!("{} ({}) {what} {address} port {port}", destination.name, destination.pid));
+        let sockets = seen.destinations.iter().filter(|destination| !destination.accepted);
+        let sockets = sockets.map(|destination| (destination.pid, &destination.name, &destination.place));
+        let all = sockets.chain(traced.map(|sent| (sent.pid, &sent.name, &sent.place)));
+        // Peers on this machine are seen as files, memory and databases; what leaves it is not.
+        let leaves = |(pid, name, place): (u32, &String, &Destination)| match place {
+            Destination::Address(address, port) if !address.is_loopback() && !address.is_unspecified() => {
+                let name = places::shown(self.detector, name);
+                let what = if matches!(port, 53 | 853 | 5353 | 5355) { "asks for names at" } else { "connects or sends to" };
+                Some(format!("{name} ({pid}) {what} {address} port {port}"))
             }
-        }
-        unexpected.sort();
-        unexpected.dedup();
-        unexpected
+            _ => None,
+        };
+        all.filter_map(leaves).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// What passed over the network in the clear, between others than the target, its clients and its provider.
@@ -351,8 +385,17 @@ impl<'a, 'c> Look<'a, 'c> {
     }
 
     /// What the telemetry sink got.
-    pub(super) fn telemetry(&mut self, sink: Option<&OtlpSink>) {
-        let Some(sink) = sink else { return };
+    pub(super) fn telemetry(&mut self, sink: Option<&OtlpSink>, exports: bool) {
+        let Some(sink) = sink else {
+            // Lethe exports none.
+            if exports {
+                self.not_searched(Sink::Telemetry, "a sink for OTLP is there for commands of --spawn");
+            }
+            return;
+        };
+        if sink.dropped() > 0 {
+            self.gap(Sink::Telemetry, format!("{} exports, or ends of them, were too large", sink.dropped()));
+        }
         for export in sink.received() {
             let place = self.place(Sink::Telemetry, &export.path);
             let size = export.bytes.len() as u64;
@@ -477,7 +520,7 @@ impl Feed {
     }
 
     fn search(&self, look: &mut Look<'_, '_>) {
-        let place = look.place(self.sink, &format!("{}: {}", named(self.sink), self.name));
+        let place = look.place(self.sink, &format!("{}: {}", self.sink.name(), self.name));
         look.bytes(&place, &self.window, &[]);
     }
 

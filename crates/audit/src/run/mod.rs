@@ -8,7 +8,6 @@ mod spawned;
 mod verdicts;
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,7 +20,7 @@ use crate::host::network::Sampler;
 use crate::host::packets::Capture;
 use crate::host::trace::Trace;
 use crate::host::{folders, process};
-use crate::report::{Attempt, FORMAT, Report, Sink, Tool, Verdict};
+use crate::report::{Attempt, FORMAT, Report, Tool, Verdict};
 
 use collect::Collect;
 use controls::Controls;
@@ -58,8 +57,6 @@ pub struct Audit {
     pub attempts: Option<Attempts>,
     /// What the target says of itself, by name: metadata, metrics.
     pub says: Vec<(String, Says)>,
-    /// Destinations that the target is known to use besides the scripted provider.
-    pub allowed: Vec<SocketAddr>,
     pub version: String,
 }
 
@@ -89,7 +86,6 @@ impl Audit {
             redis: None,
             attempts: None,
             says: Vec::new(),
-            allowed: Vec::new(),
             version: String::new(),
         }
     }
@@ -242,11 +238,12 @@ pub fn run(mut audit: Audit, tell: Tell<'_>) -> Result<Report, NotBegun> {
     look.processes(&controls.pids());
     look.machine();
     tell(step(Phase::Looking, "network"));
-    let unexpected = look.network(sampler, &audit);
+    let destinations = traced.iter().flatten().flat_map(|traced| &traced.destinations);
+    let unexpected = look.network(sampler, destinations);
     look.packets(capture);
     tell(step(Phase::Looking, "output, telemetry, answers"));
     look.printed(&[audit.spawned.as_ref(), controls.printer.as_ref()].into_iter().flatten().collect::<Vec<_>>());
-    look.telemetry(audit.telemetry.as_ref());
+    look.telemetry(audit.telemetry.as_ref(), audit.confined.is_empty());
     look.answers(&ran.answers);
     look.says(std::mem::take(&mut audit.says));
     tell(step(Phase::Looking, "databases"));
@@ -293,9 +290,4 @@ pub fn run(mut audit: Audit, tell: Tell<'_>) -> Result<Report, NotBegun> {
     // Names of every kind were looked at one by one; this is for the one that was forgotten.
     let shown = serde_json::to_vec(&report).map_err(|_| NotBegun::Report)?;
     if detector.bytes(&shown).is_empty() { Ok(report) } else { Err(NotBegun::Report) }
-}
-
-/// How a sink is called in the middle of a sentence.
-fn named(sink: Sink) -> &'static str {
-    sink.name()
 }

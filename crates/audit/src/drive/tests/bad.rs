@@ -84,7 +84,7 @@ fn a_target_that_never_answers_holds_nothing_up() {
     let result = probe(&target(silent, Dialect::OpenAi), None, Duration::from_millis(200));
     assert_eq!(result, Err(NoVerdict::TargetDown(Broken::TimedOut)));
     let mut canaries = Canaries::new().unwrap();
-    let mut plan = brisk(Plan::full(Dialect::OpenAi)).only(Some("/v1/chat"), None);
+    let mut plan = brisk(Plan::full(Dialect::OpenAi)).only(&["/v1/chat"]);
     plan.limits.answer = Duration::from_millis(100);
     plan.limits.row = Duration::from_millis(300);
     let ran = run(&plan, &target(silent, Dialect::OpenAi), Some(&provider()), &mut canaries, &mut |_| {}).unwrap();
@@ -99,7 +99,7 @@ fn a_target_that_never_answers_holds_nothing_up() {
 fn an_endpoint_that_is_not_there_is_not_served() {
     let nothing = canned("HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\n{}");
     let mut canaries = Canaries::new().unwrap();
-    let plan = brisk(Plan::full(Dialect::OpenAi)).only(None, Some("success"));
+    let plan = brisk(Plan::full(Dialect::OpenAi)).only(&["success"]);
     let ran = run(&plan, &target(nothing, Dialect::OpenAi), Some(&provider()), &mut canaries, &mut |_| {}).unwrap();
     assert!(ran.rows.iter().all(|row| row.state == State::NotServed && row.status == Some(404) && !row.canaries.is_empty()));
     let refusing = canned("HTTP/1.1 400 Bad Request\r\ncontent-length: 2\r\n\r\n{}");
@@ -122,7 +122,7 @@ fn fragile() -> SocketAddr {
 #[test]
 fn a_target_that_goes_down_is_said_to() {
     let mut canaries = Canaries::new().unwrap();
-    let plan = brisk(Plan::full(Dialect::OpenAi)).only(Some("/v1/chat"), Some("success"));
+    let plan = brisk(Plan::full(Dialect::OpenAi)).only(&["/v1/chat", "success"]);
     let ran = run(&plan, &target(fragile(), Dialect::OpenAi), Some(&provider()), &mut canaries, &mut |_| {}).unwrap();
     assert_eq!(ran.rows[0].state, State::Refused);
     let observed: Vec<_> = ran.observed.iter().map(|observed| (observed.outcome, observed.what)).collect();

@@ -84,7 +84,7 @@ fn observed(fault: Fault) -> (HashSet<Observation>, Ran, Canaries) {
     let provider = provider();
     let target = target(gateway(provider.address(), fault), Dialect::OpenAi);
     let mut canaries = Canaries::new().unwrap();
-    let plan = brisk(Plan::full(Dialect::OpenAi)).only(Some("/v1/chat"), None);
+    let plan = brisk(Plan::full(Dialect::OpenAi)).only(&["/v1/chat"]);
     let ran = run(&plan, &target, Some(&provider), &mut canaries, &mut |_| {}).unwrap();
     (ran.observed.iter().map(|observed| observed.what).collect(), ran, canaries)
 }
@@ -138,7 +138,7 @@ fn the_provider_itself_is_only_too_open() {
     let provider = provider();
     let target = target(provider.address(), Dialect::OpenAi);
     let mut canaries = Canaries::new().unwrap();
-    let plan = brisk(Plan::full(Dialect::OpenAi)).only(Some("/v1/chat"), None);
+    let plan = brisk(Plan::full(Dialect::OpenAi)).only(&["/v1/chat"]);
     let ran = run(&plan, &target, Some(&provider), &mut canaries, &mut |_| {}).unwrap();
     let observed: HashSet<_> = ran.observed.iter().map(|observed| observed.what).collect();
     let expected = [Observation::KeyReachedProvider, Observation::ProviderErrorReachedClient, Observation::WrongKeyTaken];

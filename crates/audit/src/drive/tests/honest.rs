@@ -81,11 +81,11 @@ fn a_quick_run_is_quick_and_has_each_kind_of_outcome() {
 
 #[test]
 fn a_plan_can_be_narrowed() {
-    let plan = Plan::full(Dialect::OpenAi).only(Some("/v1/embeddings"), None);
+    let plan = Plan::full(Dialect::OpenAi).only(&["/v1/embeddings"]);
     assert!(!plan.rows.is_empty() && plan.rows.iter().all(|row| row.endpoint == "POST /v1/embeddings"));
-    let plan = Plan::full(Dialect::OpenAi).only(Some("POST /v1/chat"), Some("provider error"));
+    let plan = Plan::full(Dialect::OpenAi).only(&["POST /v1/chat", "provider error"]);
     assert!(plan.rows.len() > 4 && plan.rows.iter().all(|row| row.outcome.starts_with("provider error")));
-    assert!(Plan::full(Dialect::OpenAi).only(Some("/v2"), None).rows.is_empty());
+    assert!(Plan::full(Dialect::OpenAi).only(&["/v2"]).rows.is_empty());
 }
 
 #[test]
