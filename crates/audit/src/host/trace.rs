@@ -46,6 +46,7 @@ impl fmt::Display for TraceError {
 impl std::error::Error for TraceError {}
 
 /// What was traced.
+#[derive(Default)]
 pub struct Traced {
     pub written: Vec<Written>,
     pub destinations: Vec<Sent>,

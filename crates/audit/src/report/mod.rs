@@ -17,3 +17,6 @@ pub use model::{
 pub use schema::schema;
 pub use seal::{PAYLOAD_TYPE, Unreadable, open, seal};
 pub use text::summary;
+
+#[cfg(test)]
+pub(crate) use model::tests as model_tests;

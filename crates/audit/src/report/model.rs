@@ -348,3 +348,96 @@ impl Attempt {
         Self { process: process.to_owned(), attempt: attempt.to_owned(), result, denied: refused.is_some() }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A report in which everything is well.
+    pub(crate) fn clean() -> Report {
+        let target = Target {
+            name: "a target".into(),
+            url: "http://127.0.0.1:1".into(),
+            dialect: "openai".into(),
+            model: "m".into(),
+            processes: Vec::new(),
+            scripted_provider: true,
+        };
+        let row = RowShown {
+            endpoint: "POST /v1/chat/completions".into(),
+            outcome: "success".into(),
+            class: "logs".into(),
+            status: Some(200),
+            state: RowState::Exercised,
+            why: None,
+            canaries: 2,
+        };
+        let sink = Searched { sink: Sink::File, state: SearchState::Searched, how: "<all>".into(), bytes: 1, gaps: Vec::new() };
+        Report {
+            format: FORMAT.into(),
+            tool: Tool { name: "lethe audit".into(), version: "0".into(), machine: "Linux".into(), as_root: true },
+            started: "2026-01-01T00:00:00Z".into(),
+            duration_ms: 1,
+            plan: "quick".into(),
+            target,
+            verdict: Verdict::Clean,
+            because: Vec::new(),
+            findings: Vec::new(),
+            observations: Vec::new(),
+            rows: vec![row],
+            sinks: vec![sink],
+            controls: vec![Control { sink: Sink::File, planted: "a file".into(), found: true }],
+            writes: Vec::new(),
+            attempts: Vec::new(),
+            settings: Vec::new(),
+            limits: Vec::new(),
+        }
+    }
+
+    fn judged(change: impl FnOnce(&mut Report)) -> (Verdict, u8, String) {
+        let mut report = clean();
+        change(&mut report);
+        let (verdict, because) = report.judge();
+        (verdict, verdict.exit_code(), because.join("; "))
+    }
+
+    fn finding() -> Finding {
+        Finding {
+            kind: FindingKind::WayOut,
+            clause: Clause::Architecture,
+            place: Place { sink: Sink::Breakout, name: "socket".into(), by: None },
+            content: None,
+            encoding: None,
+            bytes: 0,
+            note: String::new(),
+            reproduce: String::new(),
+        }
+    }
+
+    #[test]
+    fn the_verdict_follows_from_the_parts() {
+        assert_eq!(judged(|_| {}), (Verdict::Clean, 0, String::new()));
+        let (verdict, code, because) = judged(|report| {
+            report.sinks[0].state = SearchState::Partly;
+            report.sinks[0].gaps.push("one folder".into());
+        });
+        assert_eq!((verdict, code, &*because), (Verdict::CleanPartial, 0, "files: one folder"));
+        let (verdict, code, because) = judged(|report| {
+            let unsent = RowShown { state: RowState::NotExercised, why: Some("no provider".into()), ..report.rows[0].clone() };
+            report.rows.push(unsent);
+        });
+        assert_eq!((verdict, code), (Verdict::CleanPartial, 0));
+        assert!(because.contains("no provider"), "{because}");
+        let (verdict, code, because) = judged(|report| report.controls[0].found = false);
+        assert_eq!((verdict, code, &*because), (Verdict::None, 2, "control not found: a file (files)"));
+        assert_eq!(judged(|report| report.controls.clear()).0, Verdict::None, "without controls nothing is known");
+        assert_eq!(judged(|report| report.rows[0].state = RowState::NotServed).0, Verdict::None, "nor without a request");
+        assert_eq!(judged(|report| report.findings.push(finding())).1, 1);
+        // However little was searched.
+        let (verdict, ..) = judged(|report| {
+            report.findings.push(finding());
+            report.controls[0].found = false;
+        });
+        assert_eq!(verdict, Verdict::Findings);
+    }
+}

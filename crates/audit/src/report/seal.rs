@@ -80,3 +80,44 @@ fn inside(page: &str) -> Option<String> {
     // Back to the bytes that were signed.
     Some(statement.replace("\\u003c", "<"))
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
+    use super::super::model::tests::clean;
+    use super::super::{SearchState, Verdict};
+    use super::*;
+
+    fn key() -> (tempfile::TempDir, SigningKey) {
+        let folder = tempfile::tempdir().unwrap();
+        let key = SigningKey::of_file(&folder.path().join("key")).unwrap();
+        (folder, key)
+    }
+
+    #[test]
+    fn a_page_is_the_one_of_its_statement() {
+        let (_folder, key) = key();
+        let report = clean();
+        let statement = seal(&report, &key).unwrap();
+        let page = html(&report, &statement);
+        assert_eq!(open(&statement, None).unwrap().0, report);
+        assert_eq!(open(&page, Some(&key.public())).unwrap().0, report);
+        // What a target chose cannot become markup, nor end the statement.
+        assert!(!page.contains("<all>") && page.contains("&lt;all&gt;"), "{page}");
+        assert_eq!(open(&page.replace("nothing was kept", "all was kept"), None), Err(Unreadable::OtherPage));
+        assert_eq!(open(&page.replace(STATEMENT, "<script>"), None), Err(Unreadable::Refused(Refused::NoSignature)));
+    }
+
+    #[test]
+    fn a_signer_cannot_give_another_verdict_than_the_parts_do() {
+        let (_folder, key) = key();
+        let mut report = clean();
+        report.sinks[0].state = SearchState::NotSearched;
+        report.sinks[0].gaps.push("nothing was searched".into());
+        assert_eq!(report.verdict, Verdict::Clean);
+        assert_eq!(open(&seal(&report, &key).unwrap(), None), Err(Unreadable::OtherVerdict));
+        report.format = "lethe-audit-report/2".into();
+        assert_eq!(open(&seal(&report, &key).unwrap(), None), Err(Unreadable::OtherFormat));
+    }
+}

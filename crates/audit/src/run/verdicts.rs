@@ -109,6 +109,10 @@ pub(super) fn writes(report: &mut Report, traced: Option<Result<Traced, TraceErr
     searched.how = format!("ptrace of {} threads, {} system calls", traced.threads, traced.calls);
     searched.bytes = traced.written.iter().map(|written| written.bytes).sum();
     searched.gaps.extend(traced.gaps);
+    if traced.calls == 0 {
+        // Whoever answers calls the kernel: nothing seen is not nothing written.
+        searched.gaps.push("not one system call was seen".to_owned());
+    }
     if !searched.gaps.is_empty() {
         searched.state = SearchState::Partly;
     }
@@ -205,4 +209,53 @@ pub(super) fn limits(audit: &Audit, rows: &[RowResult], span: Duration) -> Vec<S
 pub(super) fn is_own(path: &Path) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     matches!(&*name, "lethe-audit.json" | "lethe-audit.html" | "lethe-audit.key")
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
+    use super::*;
+    use crate::canary::Canaries;
+    use crate::drive::{Key, Target as Targeted};
+    use crate::host::tracee::Written;
+    use crate::report::model_tests::clean;
+
+    fn written(pid: u32, kind: TargetKind, target: &str) -> Written {
+        Written { pid, name: "gateway".into(), call: "write", target: target.into(), kind, calls: 2, bytes: 10 }
+    }
+
+    /// The controls of "no write to a file" and "every way out refused": both are findings where it is otherwise.
+    #[test]
+    fn a_write_of_a_confined_process_and_an_open_way_out_are_findings() {
+        let target = Targeted::new("http://127.0.0.1:1", Key::new("k").unwrap(), "m", Dialect::OpenAi, None).unwrap();
+        let mut audit = Audit::new("lethe", "http://127.0.0.1:1", target);
+        audit.confined = vec![7];
+        let canaries = Canaries::new().unwrap();
+        let detector = Detector::new(&canaries);
+        let mut report = clean();
+        let calls = vec![
+            written(7, TargetKind::Socket, "a client"),
+            written(7, TargetKind::File, "/var/tmp/spool"),
+            written(8, TargetKind::File, "/var/lib/control.db"),
+        ];
+        let traced = Traced { written: calls, calls: 6, ..Traced::default() };
+        writes(&mut report, Some(Ok(traced)), &audit, &detector);
+        let verdicts: Vec<&str> = report.writes.iter().map(|write| write.verdict.as_str()).collect();
+        assert_eq!(verdicts, ["expected", "forbidden", "searched"]);
+        assert_eq!(report.findings.len(), 1);
+        assert_eq!(report.findings[0].place.name, "/var/tmp/spool");
+
+        let tried = vec![Attempt::new("gateway (7)", "socket_inet", Some(1)), Attempt::new("gateway (7)", "memfd_create", None)];
+        attempts(&mut report, Some(Ok(tried)));
+        assert_eq!(report.findings.len(), 2);
+        assert_eq!((report.findings[1].kind, &*report.findings[1].place.name), (FindingKind::WayOut, "memfd_create"));
+        assert_eq!(report.attempts[0].result, "EPERM");
+
+        // What could not be tried or traced is no clean result.
+        let mut report = clean();
+        attempts(&mut report, Some(Err("the supervisor did not answer".into())));
+        writes(&mut report, None, &audit, &detector);
+        assert_eq!(report.judge().0, crate::report::Verdict::CleanPartial);
+    }
 }
