@@ -1,8 +1,9 @@
 //! The look into every kind of place, with what was looked at and what could not be.
 
+mod databases;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::path::Path;
 
 use super::collect::Collect;
 use super::controls::Controls;
@@ -18,7 +19,6 @@ use crate::host::process::{self, DescriptorKind};
 use crate::host::tracee::Sent;
 use crate::host::{cores, swap};
 use crate::report::{Place, SearchState, Searched, Sink};
-use crate::store::{Passed, Postgres, Redis, StoreError};
 
 /// Of one changed file; what is beyond is said.
 const FILE: u64 = 2 << 30;
@@ -26,9 +26,6 @@ const FILE: u64 = 2 << 30;
 const PAGE: u64 = 4096;
 /// Of a swap area.
 const SWAP: u64 = 8 << 30;
-/// What a server hands over is searched in windows of this size, which overlap.
-const WINDOW: usize = 4 << 20;
-const OVERLAP: usize = 64 << 10;
 
 /// A look in progress.
 pub(super) struct Look<'a, 'c> {
@@ -429,105 +426,8 @@ impl<'a, 'c> Look<'a, 'c> {
         }
     }
 
-    /// Everything in a Redis.
-    pub(super) fn redis(&mut self, url: Option<&str>) {
-        let Some(url) = url else { return };
-        let mut feed = Feed::new(Sink::Redis);
-        let passed = Redis::connect(url).and_then(|mut redis| redis.pass(&mut |place, bytes| feed.push(self, place, bytes)));
-        feed.end(self);
-        self.passed(Sink::Redis, passed, "keys of every database, the slow log, the list of clients");
-    }
-
-    /// Everything in a PostgreSQL database, and its files where they can be read.
-    pub(super) fn postgres(&mut self, url: Option<&str>) {
-        let Some(url) = url else { return };
-        let mut feed = Feed::new(Sink::Postgres);
-        let mut postgres = match Postgres::connect(url) {
-            Ok(postgres) => postgres,
-            Err(why) => return self.not_searched(Sink::Postgres, why.to_string()),
-        };
-        let passed = postgres.pass(&mut |place, bytes| feed.push(self, place, bytes));
-        feed.end(self);
-        self.passed(Sink::Postgres, passed, "every table (COPY), large objects, statements that the server remembers");
-        match postgres.data_folder() {
-            Ok(folder) => {
-                self.folder(Sink::Postgres, &folder);
-                self.how(Sink::Postgres, "its data folder after a checkpoint");
-            }
-            Err(why) => self.gap(Sink::Postgres, format!("its data folder: {why}")),
-        }
-    }
-
-    fn passed(&mut self, sink: Sink, passed: Result<Passed, StoreError>, how: &str) {
-        match passed {
-            Ok(passed) => {
-                self.how(sink, &format!("{} {how}", passed.places));
-                passed.gaps.into_iter().for_each(|gap| self.gap(sink, gap));
-            }
-            Err(why) => self.gap(sink, why.to_string()),
-        }
-    }
-
-    /// Every file below a folder.
-    fn folder(&mut self, sink: Sink, folder: &Path) {
-        let entries = match std::fs::read_dir(folder) {
-            Ok(entries) => entries,
-            Err(error) => return self.gap(sink, format!("{} ({})", folder.display(), error.kind())),
-        };
-        for entry in entries.flatten() {
-            let (path, Ok(kind)) = (entry.path(), entry.file_type()) else { continue };
-            if kind.is_dir() {
-                self.folder(sink, &path);
-            } else if kind.is_file() {
-                let place = self.place(sink, &path.display().to_string());
-                match std::fs::File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file))) {
-                    Ok((size, file)) => self.source(&place, &file, 0..size.min(FILE)),
-                    Err(error) => self.gap(sink, format!("{} ({})", place.name, error.kind())),
-                }
-            }
-        }
-    }
-
     /// Every kind of place that was looked at, or could not be.
     pub(super) fn into_sinks(self) -> Vec<Searched> {
         self.sinks.into_values().collect()
-    }
-}
-
-/// What a server hands over, piece by piece.
-struct Feed {
-    sink: Sink,
-    name: String,
-    window: Vec<u8>,
-}
-
-impl Feed {
-    fn new(sink: Sink) -> Self {
-        Self { sink, name: String::new(), window: Vec::new() }
-    }
-
-    fn push(&mut self, look: &mut Look<'_, '_>, name: &str, bytes: &[u8]) {
-        if self.name != name {
-            self.end(look);
-            name.clone_into(&mut self.name);
-        }
-        self.window.extend_from_slice(bytes);
-        if self.window.len() > WINDOW {
-            self.search(look);
-            let kept = self.window.len() - OVERLAP;
-            self.window.drain(..kept);
-        }
-    }
-
-    fn search(&self, look: &mut Look<'_, '_>) {
-        let place = look.place(self.sink, &format!("{}: {}", self.sink.name(), self.name));
-        look.bytes(&place, &self.window, &[]);
-    }
-
-    fn end(&mut self, look: &mut Look<'_, '_>) {
-        if !self.window.is_empty() {
-            self.search(look);
-            self.window.clear();
-        }
     }
 }
