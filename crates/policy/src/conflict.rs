@@ -2,6 +2,8 @@
 //!
 //! Facts about OpenAI's API: <https://developers.openai.com/api/docs/guides/your-data>.
 
+use lethe_types::Api;
+
 /// Why something is refused and what to do instead. All text is fixed at compile time: nothing of the request is in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conflict {
@@ -11,25 +13,66 @@ pub struct Conflict {
     pub instead: &'static str,
 }
 
-/// The conflict that a top-level field makes by its presence with a value other than `null` or `false`.
+/// The conflict that a top-level field of a request in `api` makes by its presence with a value other than `null` or `false`.
 /// `name` is the key after unescaping and case folding.
 #[must_use]
-pub fn field(name: &str) -> Option<Conflict> {
-    FIELDS.iter().find(|conflict| conflict.field == name).copied()
+pub fn field(api: Api, name: &str) -> Option<Conflict> {
+    let fields = match api {
+        Api::Responses => RESPONSES_FIELDS,
+        Api::CountMessageTokens | Api::Messages => MESSAGES_FIELDS,
+        Api::CountTokens | Api::EmbedContent | Api::GenerateContent => GEMINI_FIELDS,
+        _ => FIELDS,
+    };
+    fields.iter().find(|conflict| conflict.field == name).copied()
 }
 
+const BACKGROUND: Conflict = Conflict {
+    field: "background",
+    instead: "background answers wait in a store; send the request without `background` and stream it",
+};
+const PROMPT_CACHE_KEY: Conflict =
+    Conflict { field: "prompt_cache_key", instead: "it groups requests in a cache shared by an organisation; leave it out" };
+const PROMPT_CACHE_RETENTION: Conflict =
+    Conflict { field: "prompt_cache_retention", instead: "extended caches keep the prompt; leave it out" };
+const STORE: Conflict = Conflict { field: "store", instead: "nothing is stored; send `\"store\": false` or leave it out" };
+
 const FIELDS: &[Conflict] = &[
-    Conflict {
-        field: "background",
-        instead: "background answers wait in a store; send the request without `background` and stream it",
-    },
+    BACKGROUND,
     Conflict { field: "conversation", instead: "conversations are stored; send the earlier messages in `messages`" },
     Conflict { field: "metadata", instead: "metadata is kept with a stored completion; keep it on your side" },
     Conflict { field: "previous_response_id", instead: "it points to a stored answer; send the earlier messages in `messages`" },
-    Conflict { field: "prompt_cache_key", instead: "it groups requests in a cache shared by an organisation; leave it out" },
-    Conflict { field: "prompt_cache_retention", instead: "extended caches keep the prompt; leave it out" },
-    Conflict { field: "store", instead: "nothing is stored; send `\"store\": false` or leave it out" },
+    PROMPT_CACHE_KEY,
+    PROMPT_CACHE_RETENTION,
+    STORE,
 ];
+
+/// <https://platform.openai.com/docs/api-reference/responses/create>
+const RESPONSES_FIELDS: &[Conflict] = &[
+    BACKGROUND,
+    Conflict { field: "conversation", instead: "conversations are stored; send the earlier items in `input`" },
+    Conflict { field: "metadata", instead: "metadata is kept with a stored response; keep it on your side" },
+    Conflict {
+        field: "previous_response_id",
+        instead: "it points to a stored answer; send the earlier items in `input`, and ask for `include: [\"reasoning.encrypted_content\"]` to send reasoning back",
+    },
+    Conflict {
+        field: "prompt",
+        instead: "prompt templates are stored by the provider; send the text itself in `input` or `instructions`",
+    },
+    PROMPT_CACHE_KEY,
+    PROMPT_CACHE_RETENTION,
+    STORE,
+];
+
+/// <https://platform.claude.com/docs/en/manage-claude/api-and-data-retention>
+const MESSAGES_FIELDS: &[Conflict] = &[
+    Conflict { field: "container", instead: "containers keep files; run tools on your side" },
+    Conflict { field: "mcp_servers", instead: "servers behind the connector keep what they are sent; call them on your side" },
+];
+
+/// <https://ai.google.dev/gemini-api/docs/zdr>; names are without underscores, since both spellings are read.
+const GEMINI_FIELDS: &[Conflict] =
+    &[Conflict { field: "cachedcontent", instead: "cached contents are stored; send the content in `contents`" }, STORE];
 
 /// The conflict that an endpoint makes. `path` is the request's path without its query.
 ///
@@ -72,11 +115,13 @@ const ENDPOINTS: &[Conflict] = &[
 
 #[cfg(test)]
 mod tests {
-    use super::{ENDPOINTS, FIELDS, endpoint, field};
+    use lethe_types::Api;
+
+    use super::{ENDPOINTS, FIELDS, GEMINI_FIELDS, MESSAGES_FIELDS, RESPONSES_FIELDS, endpoint, field};
 
     #[test]
     fn tables_are_sorted_and_lower_case() {
-        for table in [ENDPOINTS, FIELDS] {
+        for table in [ENDPOINTS, FIELDS, GEMINI_FIELDS, MESSAGES_FIELDS, RESPONSES_FIELDS] {
             assert!(table.is_sorted_by_key(|conflict| conflict.field));
             assert!(table.iter().all(|conflict| conflict.field == conflict.field.to_lowercase()));
         }
@@ -88,7 +133,8 @@ mod tests {
         assert!(endpoint("GET", "/v1/filesystem").is_none());
         assert!(endpoint("GET", "/v1/chat/completions").is_some());
         assert!(endpoint("DELETE", "/v1/chat/completions/x").is_some());
-        assert!(field("store").is_some());
-        assert!(field("temperature").is_none());
+        assert!(field(Api::Chat, "store").is_some());
+        assert!(field(Api::Chat, "temperature").is_none());
+        assert!(field(Api::Messages, "metadata").is_none(), "its user_id is replaced");
     }
 }

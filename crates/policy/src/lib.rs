@@ -5,10 +5,12 @@
 
 pub mod conflict;
 pub mod endpoints;
+mod route;
 mod rules;
 mod snapshot;
 mod terms;
 
-pub use rules::FieldRules;
-pub use snapshot::{Credential, KeyEntry, Model, Provider, ProviderKind, Route, Snapshot, Timeouts, UpstreamTls};
+pub use route::{Dialect, Strategy};
+pub use rules::{ApiRules, Rules};
+pub use snapshot::{Credential, KeyEntry, Model, PromptCache, Provider, ProviderKind, Route, Snapshot, Timeouts, UpstreamTls};
 pub use terms::{Standing, Terms, Training};

@@ -1,9 +1,9 @@
 //! Everything a gateway needs to know to serve, as control pushes it over the link.
 
-use lethe_types::{AccountPseudonym, KeyHash, KeyId, Operation, RouteId, SecretBytes};
+use lethe_types::{AccountPseudonym, Capability, KeyHash, KeyId, Region, RouteId, SecretBytes};
 use serde::{Deserialize, Serialize};
 
-use crate::{FieldRules, Terms};
+use crate::{Dialect, Rules, Strategy, Terms};
 
 /// A complete state of the configuration. Keys follow as deltas (added, revoked) between two snapshots.
 #[derive(Clone, Default, Serialize, Deserialize)]
@@ -27,6 +27,8 @@ pub struct KeyEntry {
     pub id: KeyId,
     /// Who its usage is counted for.
     pub account: AccountPseudonym,
+    /// Where its content may be processed; `None` for anywhere.
+    pub region: Option<Region>,
 }
 
 /// Who runs the server behind a route.
@@ -55,8 +57,17 @@ pub enum UpstreamTls {
 /// How a provider is shown who is asking.
 #[derive(Clone, Serialize, Deserialize)]
 pub enum Credential {
-    /// `Authorization: Bearer …`
-    Bearer(SecretBytes),
+    /// Keys of an AWS account or role, which sign each request.
+    Aws {
+        /// `AKIA…` or `ASIA…`; a name, not a secret.
+        access_key_id: String,
+        /// What requests are signed with.
+        secret_access_key: SecretBytes,
+        /// Of temporary keys.
+        session_token: Option<SecretBytes>,
+    },
+    /// An API key or token, which the dialect puts where the server looks for it.
+    Key(SecretBytes),
     /// Nothing (an own node knows the gateway by its certificate).
     None,
 }
@@ -64,6 +75,8 @@ pub enum Credential {
 /// Limits of waiting for a provider, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timeouts {
+    /// For the connection and its TLS handshake.
+    pub connect_seconds: u32,
     /// Until the first byte of the answer.
     pub first_byte_seconds: u32,
     /// Between two parts of the answer.
@@ -74,8 +87,22 @@ pub struct Timeouts {
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { first_byte_seconds: 300, idle_seconds: 120, total_seconds: 1800 }
+        Self { connect_seconds: 10, first_byte_seconds: 300, idle_seconds: 120, total_seconds: 1800 }
     }
+}
+
+/// Whether a provider may keep prefixes of prompts in memory to answer the next request faster. Who shares a credential can tell by time and by
+/// `cached_tokens` whether somebody else has sent a prefix (DESIGN "Prefix caches").
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PromptCache {
+    /// The credential serves one account only: caching is used and reported.
+    Isolated,
+    /// Nothing asks for caching.
+    #[default]
+    Off,
+    /// The operator accepts that accounts share the cache: it is used, and not reported to clients.
+    Shared,
 }
 
 /// A server that answers requests.
@@ -99,8 +126,16 @@ pub struct Provider {
     pub credential: Credential,
     /// Reviewed terms; `None` for own nodes and for providers without any.
     pub terms: Option<Terms>,
+    /// How the server is spoken to.
+    pub dialect: Dialect,
     /// What the server accepts.
-    pub rules: FieldRules,
+    pub rules: Rules,
+    /// Where the server processes content, as the operator says.
+    pub region: Option<Region>,
+    /// Requests that may be open there at once from one gateway; `None` for no limit.
+    pub max_concurrent: Option<u32>,
+    /// Whether the server's prompt cache may be used.
+    pub prompt_cache: PromptCache,
     /// Limits of waiting.
     pub timeouts: Timeouts,
 }
@@ -110,8 +145,10 @@ pub struct Provider {
 pub struct Model {
     /// The name in requests.
     pub id: String,
-    /// Operations that it serves.
-    pub operations: Vec<Operation>,
+    /// What it can be asked for.
+    pub capabilities: Vec<Capability>,
+    /// How a route is chosen.
+    pub strategy: Strategy,
     /// Where it is served.
     pub routes: Vec<Route>,
     /// When it was configured, seconds since the epoch (`created` in `GET /v1/models`).
@@ -129,4 +166,8 @@ pub struct Route {
     pub model: String,
     /// Share of the traffic, relative to the other routes' weights.
     pub weight: u32,
+    /// Price of a million input and a million output tokens together, in millionths of the currency's unit; for [`Strategy::Cheapest`].
+    pub price: Option<u64>,
+    /// The most that the model answers, in tokens, for formats that must be told a limit.
+    pub max_output_tokens: Option<u32>,
 }

@@ -9,15 +9,40 @@ use serde::{Deserialize, Serialize};
 pub enum Operation {
     /// `POST /v1/chat/completions`
     Chat = 1,
-    /// `POST /v1/embeddings`
+    /// Embeddings, in whichever format.
     Embeddings = 2,
     /// `GET /v1/models` and `GET /v1/models/{id}`
     Models = 3,
+    /// `POST /v1/responses`
+    Responses = 4,
+    /// `POST /v1/messages`
+    Messages = 5,
+    /// `POST /v1beta/models/{model}:generateContent` and `:streamGenerateContent`
+    GenerateContent = 6,
+    /// Counting tokens, in whichever format.
+    CountTokens = 7,
+    /// `POST /v1/completions`
+    Completions = 8,
+    /// `POST /v1/moderations`
+    Moderations = 9,
+    /// Reranking, in whichever format.
+    Rerank = 10,
 }
 
 impl Operation {
     /// Every operation, in the order of their codes.
-    pub const ALL: [Self; 3] = [Self::Chat, Self::Embeddings, Self::Models];
+    pub const ALL: [Self; 10] = [
+        Self::Chat,
+        Self::Embeddings,
+        Self::Models,
+        Self::Responses,
+        Self::Messages,
+        Self::GenerateContent,
+        Self::CountTokens,
+        Self::Completions,
+        Self::Moderations,
+        Self::Rerank,
+    ];
 
     /// The operation's code in a usage record.
     #[must_use]
@@ -27,22 +52,24 @@ impl Operation {
 
     /// The operation with this code, if there is one.
     #[must_use]
-    pub const fn from_code(code: u8) -> Option<Self> {
-        match code {
-            1 => Some(Self::Chat),
-            2 => Some(Self::Embeddings),
-            3 => Some(Self::Models),
-            _ => None,
-        }
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|operation| operation.code() == code)
     }
 
-    /// The name operators see and write in configuration.
+    /// The name operators see.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Chat => "chat",
+            Self::Completions => "completions",
+            Self::CountTokens => "count_tokens",
             Self::Embeddings => "embeddings",
+            Self::GenerateContent => "generate_content",
+            Self::Messages => "messages",
             Self::Models => "models",
+            Self::Moderations => "moderations",
+            Self::Rerank => "rerank",
+            Self::Responses => "responses",
         }
     }
 }

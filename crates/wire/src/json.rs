@@ -58,6 +58,11 @@ pub struct Text<'a> {
 }
 
 impl<'a> Text<'a> {
+    /// The inside of a JSON string that is known to be valid and may have escapes.
+    pub(crate) const fn escaped(raw: &'a str) -> Self {
+        Self { raw, escaped: true }
+    }
+
     /// The string with its escapes resolved. Lone surrogates become U+FFFD.
     #[must_use]
     pub fn unescaped(&self) -> String {
@@ -155,6 +160,12 @@ impl<'a> Cursor<'a> {
     #[must_use]
     pub const fn offset_of_last(&self) -> usize {
         self.at
+    }
+
+    /// The text in `span`.
+    #[must_use]
+    pub fn text(&self, span: Range<usize>) -> &'a str {
+        self.text.get(span).unwrap_or_default()
     }
 
     /// The type of the next value.

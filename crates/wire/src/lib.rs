@@ -1,10 +1,20 @@
-//! Dialects on the wire: what is read out of a request or an answer, and what is patched into it.
+//! Formats on the wire: what is read out of a request or an answer, what is patched into it, and how one becomes another.
 //!
-//! Requests and answers of one dialect pass through as bytes. Everything here works on byte slices that the caller holds in
-//! wiped buffers, finds spans, and says what to replace; errors are codes and offsets, never text of the message.
+//! Requests and answers of one format pass through as bytes. Between two formats they are read into [`conversation`] and written from it.
+//! Everything here works on byte slices that the caller holds in wiped buffers; errors are codes, offsets and names of
+//! documented fields, never text of the message.
 
+pub mod anthropic;
+pub mod conversation;
 pub mod edit;
+pub mod error;
+mod formats;
+pub mod gemini;
+pub mod inspect;
 pub mod json;
 pub mod openai;
 mod plain;
+pub mod refusal;
+pub mod responses;
 pub mod sse;
+pub mod write;

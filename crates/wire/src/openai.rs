@@ -1,13 +1,11 @@
 //! OpenAI's chat completions and embeddings (<https://platform.openai.com/docs/api-reference/chat>).
 
 mod answer;
-mod error;
 mod model;
-mod request;
+mod shape;
 mod stream;
 
 pub use answer::{Answer, Tokens, inspect_answer, quotes};
-pub use error::{ErrorBody, ErrorType};
 pub use model::ModelObject;
-pub use request::{Refusal, Request, inspect_request};
-pub use stream::{ChatStream, StreamFault};
+pub(crate) use shape::{ChatShape, CompletionsShape, EmbeddingsShape, ModerationsShape, RerankShape};
+pub use stream::ChatStream;

@@ -11,6 +11,8 @@ pub struct NotEvents;
 pub struct Event {
     /// The whole event with its empty line.
     pub span: Range<usize>,
+    /// The value of the last `event` field.
+    pub name: Option<Range<usize>>,
     /// The value of the first `data` field: most events have one.
     pub data: Option<Range<usize>>,
     /// The values of the `data` fields after it.
@@ -24,39 +26,43 @@ pub struct Event {
 /// # Errors
 /// [`NotEvents`] for a line that is neither a comment nor a field that the standard knows.
 pub fn next_event(bytes: &[u8], from: usize) -> Result<Option<Event>, NotEvents> {
-    let (mut data, mut more) = (None, Vec::new());
+    let (mut name, mut data, mut more) = (None, None, Vec::new());
     let mut at = from;
     while let Some(feed) = memchr::memchr(b'\n', &bytes[at..]).map(|feed| at + feed) {
         let end = if feed > at && bytes[feed - 1] == b'\r' { feed - 1 } else { feed };
         let line = at..end;
         at = feed + 1;
         if line.is_empty() {
-            return Ok(Some(Event { span: from..at, data, more }));
+            return Ok(Some(Event { span: from..at, name, data, more }));
         }
-        if let Some(value) = field(bytes, line)? {
-            match data {
-                None => data = Some(value),
-                Some(_) => more.push(value),
-            }
+        match (field(bytes, line)?, &data) {
+            (Field::Data(value), None) => data = Some(value),
+            (Field::Data(value), Some(_)) => more.push(value),
+            (Field::Name(value), _) => name = Some(value),
+            (Field::Other, _) => {}
         }
     }
     Ok(None)
 }
 
-/// The value of a `data` field; `None` for comments and the other fields.
-fn field(bytes: &[u8], line: Range<usize>) -> Result<Option<Range<usize>>, NotEvents> {
+enum Field {
+    Data(Range<usize>),
+    Name(Range<usize>),
+    Other,
+}
+
+fn field(bytes: &[u8], line: Range<usize>) -> Result<Field, NotEvents> {
     let text = &bytes[line.clone()];
     if memchr::memchr(b'\r', text).is_some() {
         return Err(NotEvents);
     }
     let colon = memchr::memchr(b':', text).unwrap_or(text.len());
+    let start = (line.start + colon + 1).min(line.end);
+    let space = usize::from(bytes[start..line.end].first() == Some(&b' '));
     match &text[..colon] {
-        b"data" => {
-            let value = (line.start + colon + 1).min(line.end);
-            let space = usize::from(bytes[value..line.end].first() == Some(&b' '));
-            Ok(Some(value + space..line.end))
-        }
-        b"" | b"event" | b"id" | b"retry" => Ok(None),
+        b"data" => Ok(Field::Data(start + space..line.end)),
+        b"event" => Ok(Field::Name(start + space..line.end)),
+        b"" | b"id" | b"retry" => Ok(Field::Other),
         _ => Err(NotEvents),
     }
 }

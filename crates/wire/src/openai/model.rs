@@ -14,7 +14,7 @@ impl ModelObject<'_> {
     /// `{"id":…,"object":"model","created":…,"owned_by":"lethe"}`
     pub fn write_wire(&self, out: &mut ContentBuf) {
         let mut text = b"{\"id\":\"".to_vec();
-        super::error::escape(self.id, &mut text);
+        crate::write::escape(self.id, &mut text);
         text.extend(format!("\",\"object\":\"model\",\"created\":{},\"owned_by\":\"lethe\"}}", self.created).bytes());
         out.extend(&text);
     }

@@ -5,7 +5,8 @@ use std::ops::Range;
 use lethe_content::ContentBuf;
 
 use super::answer::{Tokens, tokens};
-use crate::json::{Cursor, JsonError, Kind, Text};
+use crate::conversation::Malformed;
+use crate::json::{Cursor, Kind, Text};
 use crate::sse::{Event, NotEvents, next_event};
 
 /// An event longer than this is no event.
@@ -13,22 +14,6 @@ const EVENT_LIMIT: usize = 16 * 1024 * 1024;
 
 /// Room that is made for events at once.
 const RESERVED: usize = 32 * 1024;
-
-/// What is wrong with a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StreamFault;
-
-impl From<JsonError> for StreamFault {
-    fn from(_: JsonError) -> Self {
-        Self
-    }
-}
-
-impl From<NotEvents> for StreamFault {
-    fn from(_: NotEvents) -> Self {
-        Self
-    }
-}
 
 /// State of one stream.
 pub struct ChatStream {
@@ -82,8 +67,8 @@ impl ChatStream {
     /// Takes every complete event out of `pending` and appends to `out` what the client is to get of them.
     ///
     /// # Errors
-    /// [`StreamFault`] when the stream is not one of chat completion chunks; what came before it is in `out`.
-    pub fn pass(&mut self, pending: &mut ContentBuf, out: &mut ContentBuf) -> Result<(), StreamFault> {
+    /// [`Malformed`] when the stream is not one of chat completion chunks; what came before it is in `out`.
+    pub fn pass(&mut self, pending: &mut ContentBuf, out: &mut ContentBuf) -> Result<(), Malformed> {
         let mut from = 0;
         // What has not ended yet takes no second block.
         out.reserve(pending.len().min(RESERVED));
@@ -100,9 +85,9 @@ impl ChatStream {
                         break Err(fault);
                     }
                 }
-                Ok(None) if pending.len() - from > EVENT_LIMIT => break Err(StreamFault),
+                Ok(None) if pending.len() - from > EVENT_LIMIT => break Err(Malformed),
                 Ok(None) => break Ok(()),
-                Err(NotEvents) => break Err(StreamFault),
+                Err(NotEvents) => break Err(Malformed),
             }
         };
         pending.consume(from);
@@ -112,8 +97,8 @@ impl ChatStream {
     /// Whether the stream may end here, and what the client must still get for a clean end.
     ///
     /// # Errors
-    /// [`StreamFault`] when the answer was cut.
-    pub const fn end(&mut self) -> Result<&'static [u8], StreamFault> {
+    /// [`Malformed`] when the answer was cut.
+    pub const fn end(&mut self) -> Result<&'static [u8], Malformed> {
         if self.done || self.failed {
             Ok(b"")
         } else if self.finished {
@@ -121,12 +106,12 @@ impl ChatStream {
             self.done = true;
             Ok(b"data: [DONE]\n\n")
         } else {
-            Err(StreamFault)
+            Err(Malformed)
         }
     }
 
-    fn event(&mut self, bytes: &[u8], event: Event, out: &mut ContentBuf) -> Result<(), StreamFault> {
-        let Event { span, data, more } = event;
+    fn event(&mut self, bytes: &[u8], event: Event, out: &mut ContentBuf) -> Result<(), Malformed> {
+        let Event { span, data, more, .. } = event;
         match (data, more.as_slice()) {
             // A comment or keep-alive.
             (None, _) => out.extend(&bytes[span]),
@@ -159,7 +144,7 @@ impl ChatStream {
                 if self.wants_usage || chunk.usage_span.is_none() {
                     out.extend(&bytes[span]);
                 } else if chunk.choices > 0 {
-                    return Err(StreamFault);
+                    return Err(Malformed);
                 }
             }
         }
@@ -174,7 +159,7 @@ impl ChatStream {
     }
 }
 
-fn inspect(data: &[u8], known: &mut Known) -> Result<Chunk, StreamFault> {
+fn inspect(data: &[u8], known: &mut Known) -> Result<Chunk, Malformed> {
     let mut chunk = Chunk { tokens: None, usage_span: None, choices: 0, finished: false, is_error: false, deltas: 0 };
     let mut cursor = Cursor::new(data)?;
     let from = Some(known.bytes.len()).filter(|length| *length > 0 && data.starts_with(known.bytes.expose()));
@@ -209,7 +194,7 @@ fn inspect(data: &[u8], known: &mut Known) -> Result<Chunk, StreamFault> {
             }
         }
         previous_end = Some(value.offset_of_last());
-        Ok::<(), StreamFault>(())
+        Ok::<(), Malformed>(())
     };
     match from {
         Some(at) => cursor.resume(at, member)?,
@@ -234,9 +219,9 @@ fn inspect(data: &[u8], known: &mut Known) -> Result<Chunk, StreamFault> {
     Ok(chunk)
 }
 
-fn choice(item: &mut Cursor<'_>, finished: &mut bool, deltas: &mut u32) -> Result<(), StreamFault> {
+fn choice(item: &mut Cursor<'_>, finished: &mut bool, deltas: &mut u32) -> Result<(), Malformed> {
     if item.kind()? != Kind::Object {
-        return Err(StreamFault);
+        return Err(Malformed);
     }
     item.object(|key, _, value| {
         match (key.raw(), value.kind()?) {
@@ -261,7 +246,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::answer::Tokens;
-    use super::{ChatStream, StreamFault};
+    use super::{ChatStream, Malformed};
 
     const STREAM: &str = concat!(
         "data: {\"id\":\"a\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"He\"}}],\"usage\":null}\n\n",
@@ -277,7 +262,7 @@ mod tests {
         "data: [DONE]\n\n",
     );
 
-    fn pass(stream: &mut ChatStream, bytes: &[u8], cut: usize) -> (Result<(), StreamFault>, String) {
+    fn pass(stream: &mut ChatStream, bytes: &[u8], cut: usize) -> (Result<(), Malformed>, String) {
         let (mut pending, mut out) = (ContentBuf::new(), ContentBuf::new());
         let mut result = Ok(());
         for part in bytes.chunks(cut) {
@@ -333,10 +318,10 @@ mod tests {
             assert_eq!(pass(&mut stream, bytes.as_bytes(), 9).0, Ok(()));
             stream.end().map(<[u8]>::len)
         };
-        assert_eq!(end(""), Err(StreamFault));
-        assert_eq!(end(&STREAM[..150]), Err(StreamFault));
+        assert_eq!(end(""), Err(Malformed));
+        assert_eq!(end(&STREAM[..150]), Err(Malformed));
         let finish = STREAM.find(": keep").unwrap();
-        assert_eq!(end(&STREAM[..finish]), Err(StreamFault));
+        assert_eq!(end(&STREAM[..finish]), Err(Malformed));
         assert_eq!(end(&STREAM[..STREAM.find("data: [DONE]").unwrap()]), Ok(14));
         assert_eq!(end(STREAM), Ok(0));
     }
@@ -351,7 +336,7 @@ mod tests {
             "data: {\"choices\":[1]}\n\n",
             "data: {} {}\n\n",
         ] {
-            assert_eq!(pass(&mut ChatStream::new(false), bad.as_bytes(), 5).0, Err(StreamFault), "{bad}");
+            assert_eq!(pass(&mut ChatStream::new(false), bad.as_bytes(), 5).0, Err(Malformed), "{bad}");
         }
         let mut stream = ChatStream::new(false);
         let error = "data: {\"error\":{\"message\":\"x\"}}\n\n";

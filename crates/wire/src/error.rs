@@ -1,0 +1,173 @@
+//! An error toward a client, in the shape of the format that it speaks: each makes its SDKs raise the right exception.
+
+use lethe_content::ContentBuf;
+use lethe_types::Api;
+
+use crate::conversation::Str;
+use crate::write::Writer;
+
+/// What kind of error it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorType {
+    /// 401, 403
+    Authentication,
+    /// 400, 404, 413, …
+    InvalidRequest,
+    /// 5xx by the provider or on the way to it.
+    Provider,
+    /// 429
+    RateLimit,
+    /// 5xx by Lethe itself.
+    Server,
+    /// 400: needs somebody to remember.
+    ZeroRetentionConflict,
+}
+
+impl ErrorType {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Authentication => "authentication_error",
+            Self::InvalidRequest => "invalid_request_error",
+            Self::Provider => "provider_error",
+            Self::RateLimit => "rate_limit_error",
+            Self::Server => "server_error",
+            Self::ZeroRetentionConflict => "zero_retention_conflict",
+        }
+    }
+}
+
+/// An error toward a client: a text, a stable code, and the field's name where one is at fault.
+#[derive(Clone)]
+pub struct ErrorBody<'a> {
+    /// HTTP status that goes with it, also where it comes in the middle of a stream.
+    pub status: u16,
+    /// What is wrong and what to do about it: fixed text, or a provider's own words for the caller alone.
+    pub message: Str<'a>,
+    /// OpenAI's `type`.
+    pub kind: ErrorType,
+    /// The field at fault.
+    pub param: Option<&'a str>,
+    /// Stable machine-readable code.
+    pub code: &'a str,
+}
+
+impl ErrorBody<'_> {
+    /// The body of an answer to a client that speaks `api`.
+    #[must_use]
+    pub fn write_wire(&self, api: Api) -> ContentBuf {
+        let mut out = ContentBuf::with_capacity(256 + self.message.raw().len());
+        let mut json = Writer::new(&mut out);
+        match api {
+            Api::CountMessageTokens | Api::Messages => self.anthropic(&mut json),
+            Api::CountTokens | Api::EmbedContent | Api::GenerateContent => self.google(&mut json),
+            _ => self.openai(&mut json),
+        }
+        out
+    }
+
+    /// `{"error":{"message","type","param","code"}}` (<https://platform.openai.com/docs/guides/error-codes>). `message` stands beside it as well for
+    /// clients of Cohere's and Jina's rerank, who look for it there.
+    fn openai(&self, json: &mut Writer<'_>) {
+        json.object(|json| {
+            json.key("error").object(|json| {
+                json.member("message", &self.message);
+                json.constant("type", self.kind.name());
+                match self.param {
+                    None => json.key("param").null(),
+                    Some(param) => json.key("param").plain(param),
+                }
+                json.key("code").plain(self.code);
+            });
+        });
+    }
+
+    /// `{"type":"error","error":{"type","message"}}` (<https://docs.anthropic.com/en/api/errors>); `code` and `param` are Lethe's own beside it.
+    pub(crate) fn anthropic(&self, json: &mut Writer<'_>) {
+        let kind = match (self.status, self.kind) {
+            (401, _) => "authentication_error",
+            (403, _) => "permission_error",
+            (404, _) => "not_found_error",
+            (413, _) => "request_too_large",
+            (429, _) => "rate_limit_error",
+            (504, _) => "timeout_error",
+            (503 | 529, _) => "overloaded_error",
+            (_, ErrorType::ZeroRetentionConflict | ErrorType::InvalidRequest) => "invalid_request_error",
+            (400..=499, _) => "invalid_request_error",
+            _ => "api_error",
+        };
+        json.object(|json| {
+            json.constant("type", "error");
+            json.key("error").object(|json| {
+                json.constant("type", kind);
+                json.member("message", &self.message);
+                json.key("code").plain(self.code);
+                if let Some(param) = self.param {
+                    json.key("param").plain(param);
+                }
+            });
+        });
+    }
+
+    /// `{"error":{"code","message","status","details"}}` (<https://cloud.google.com/apis/design/errors>).
+    pub(crate) fn google(&self, json: &mut Writer<'_>) {
+        let status = match self.status {
+            401 => "UNAUTHENTICATED",
+            403 => "PERMISSION_DENIED",
+            404 => "NOT_FOUND",
+            429 => "RESOURCE_EXHAUSTED",
+            501 | 405 => "UNIMPLEMENTED",
+            503 => "UNAVAILABLE",
+            504 => "DEADLINE_EXCEEDED",
+            400..=499 => "INVALID_ARGUMENT",
+            _ => "INTERNAL",
+        };
+        json.object(|json| {
+            json.key("error").object(|json| {
+                json.key("code").number(self.status.into());
+                json.member("message", &self.message);
+                json.constant("status", status);
+                json.key("details").array(|json| {
+                    json.object(|json| {
+                        json.constant("@type", "type.googleapis.com/google.rpc.ErrorInfo");
+                        json.key("reason").plain(self.code);
+                        json.constant("domain", "lethe");
+                        if let Some(param) = self.param {
+                            json.key("metadata").object(|json| json.key("field").plain(param));
+                        }
+                    });
+                });
+            });
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed test")]
+
+    use lethe_types::Api;
+
+    use super::{ErrorBody, ErrorType};
+    use crate::conversation::Str;
+
+    fn shown(api: Api) -> serde_json::Value {
+        let message = Str::of("a \"b\"\n\\");
+        let error = ErrorBody { status: 400, message, kind: ErrorType::InvalidRequest, param: Some("é\u{1}"), code: "c" };
+        serde_json::from_slice(error.write_wire(api).expose()).unwrap()
+    }
+
+    #[test]
+    fn it_is_json_in_each_shape_whatever_is_in_it() {
+        let openai = shown(Api::Chat);
+        assert_eq!(openai["error"]["message"], "a \"b\"\n\\");
+        assert_eq!(openai["error"]["param"], "é\u{1}");
+        assert_eq!(openai["error"]["type"], "invalid_request_error");
+        let anthropic = shown(Api::Messages);
+        assert_eq!(anthropic["type"], "error");
+        assert_eq!(anthropic["error"]["type"], "invalid_request_error");
+        assert_eq!(anthropic["error"]["message"], "a \"b\"\n\\");
+        let google = shown(Api::GenerateContent);
+        assert_eq!((&google["error"]["code"], &google["error"]["status"]), (&400.into(), &"INVALID_ARGUMENT".into()));
+        assert_eq!(google["error"]["details"][0]["reason"], "c");
+    }
+}

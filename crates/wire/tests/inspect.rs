@@ -1,0 +1,146 @@
+//! Requests that pass as they are: what is refused, and what is patched.
+
+#![expect(clippy::unwrap_used, reason = "a failed test")]
+
+use lethe_content::ContentBuf;
+use lethe_policy::{ApiRules, ProviderKind};
+use lethe_types::Api;
+use lethe_wire::inspect::{Change, Inspected, inspect};
+use lethe_wire::refusal::Refusal;
+
+fn rules() -> ApiRules {
+    let fields = ["messages", "model", "store", "stream", "stream_options", "temperature", "tools", "modalities"];
+    ApiRules {
+        fields: fields.map(String::from).into(),
+        tool_types: vec!["function".into()],
+        force: vec![("store".into(), "false".into())],
+        stream_usage: true,
+        ..ApiRules::plain(Api::Chat)
+    }
+}
+
+fn chat(body: &str) -> Result<Inspected, Refusal> {
+    let request = inspect(body.as_bytes(), Api::Chat)?;
+    request.check(ProviderKind::Hosted, &rules())?;
+    Ok(request)
+}
+
+fn with(fields: &str) -> Result<Inspected, Refusal> {
+    chat(&format!(r#"{{"model":"m","messages":[]{fields}}}"#))
+}
+
+fn conflict(fields: &str) -> Option<&'static str> {
+    match with(fields) {
+        Err(Refusal::Conflict(conflict)) => Some(conflict.field),
+        _ => None,
+    }
+}
+
+#[test]
+fn what_needs_memory_is_refused_however_it_is_spelled() {
+    for spelling in [r#""store""#, r#""STORE""#, r#""\u0073tore""#, r#""\u0053tORE""#, "\"\u{17f}tore\""] {
+        assert_eq!(conflict(&format!(",{spelling}:true")), Some("store"), "{spelling}");
+    }
+    assert_eq!(conflict(r#","store":1"#), Some("store"));
+    assert_eq!(conflict(r#","metadata":{}"#), Some("metadata"));
+    assert_eq!(conflict(r#","modalities":["text","audio"]"#), Some("modalities"));
+    for fine in [r#","store":false"#, r#","store":null"#, r#","modalities":["text"]"#, ""] {
+        assert!(with(fine).is_ok(), "{fine}");
+    }
+    let message = |part: &str| chat(&format!(r#"{{"model":"m","messages":[{{"role":"user","content":[{part}]}}]}}"#)).err();
+    for (part, field) in [
+        (r#"{"type":"file","file":{"file_id":"f"}}"#, "messages.content.file.file_id"),
+        (r#"{"type":"file","file":{"FILE_\u0049d":"f"}}"#, "messages.content.file.file_id"),
+        (r#"{"type":"image_url","image_url":{"url":"https://a/b.png"}}"#, "messages.content.image_url.url"),
+        (r#"{"type":"image_url","image_url":"http://a"}"#, "messages.content.image_url.url"),
+    ] {
+        assert!(matches!(message(part), Some(Refusal::Conflict(conflict)) if conflict.field == field), "{part}");
+    }
+    assert_eq!(message(r#"{"type":"image_url","image_url":{"url":"data:image/png;base64,AA"}}"#), None);
+}
+
+#[test]
+fn unknown_and_double_fields_are_refused_by_name() {
+    for (fields, name) in
+        [(r#","persist":true"#, "persist"), (r#","Temperature":1"#, "Temperature"), (r#","per\nsist":1"#, "per?sist")]
+    {
+        assert!(matches!(with(fields), Err(Refusal::UnknownField(field)) if field.as_str() == name), "{fields}");
+    }
+    for fields in [r#","stream":true,"stream":false"#, r#","stream":true,"Stream":false"#, r#","store":false,"\u0073tore":false"#]
+    {
+        assert!(matches!(with(fields), Err(Refusal::DuplicateField(_))), "{fields}");
+    }
+    assert!(matches!(with(r#","tools":[{"type":"mcp"}]"#), Err(Refusal::UnknownTool(tool)) if tool.as_str() == "mcp"));
+    assert!(with(r#","tools":[{"type":"function","function":{"name":"f"}}]"#).is_ok());
+    let unknown = inspect(br#"{"model":"m","messages":[],"persist":1}"#, Api::Chat).ok().unwrap();
+    assert_eq!(unknown.check(ProviderKind::Node, &rules()), Ok(()), "own nodes get it intact");
+}
+
+#[test]
+fn wrong_types_and_missing_fields_are_named() {
+    assert_eq!(chat(r#"{"messages":[]}"#).err(), Some(Refusal::MissingField("model")));
+    assert_eq!(chat(r#"{"model":"m"}"#).err(), Some(Refusal::MissingField("messages")));
+    assert_eq!(chat(r#"{"model":1,"messages":[]}"#).err(), Some(Refusal::WrongType("model", "a string")));
+    assert_eq!(chat(r#"{"model":"m","messages":{}}"#).err(), Some(Refusal::WrongType("messages", "an array")));
+    assert_eq!(with(r#","stream":"yes""#).err(), Some(Refusal::WrongType("stream", "true or false")));
+    assert_eq!(chat("[]").err(), Some(Refusal::WrongType("body", "a JSON object")));
+    assert!(matches!(chat(r#"{"model":"m","messages":[]} x"#), Err(Refusal::Json(_))));
+}
+
+fn edited(body: &str, model: &str) -> String {
+    let request = inspect(body.as_bytes(), Api::Chat).ok().unwrap();
+    let mut out = ContentBuf::new();
+    request.edits(&Change { model, pseudonym: "p", cache: false }, &rules()).apply(body.as_bytes(), &mut out);
+    String::from_utf8(out.expose().to_vec()).unwrap()
+}
+
+#[test]
+fn forced_fields_are_patched_in_and_the_rest_stays() {
+    assert_eq!(edited(r#" { "model" : "m" , "messages":[ ]}"#, "n"), r#" {"store":false, "model" : "n" , "messages":[ ]}"#);
+    for (options, expected) in [
+        ("", r#"{"store":false,"stream_options":{"include_usage":true},"model":"m","messages":[],"stream":true}"#),
+        (
+            r#","stream_options":null"#,
+            r#"{"store":false,"model":"m","messages":[],"stream":true,"stream_options":{"include_usage":true}}"#,
+        ),
+        (
+            r#","stream_options":{}"#,
+            r#"{"store":false,"model":"m","messages":[],"stream":true,"stream_options":{"include_usage":true}}"#,
+        ),
+        (
+            r#","stream_options":{"include_usage":false}"#,
+            r#"{"store":false,"model":"m","messages":[],"stream":true,"stream_options":{"include_usage":true}}"#,
+        ),
+        (
+            r#","stream_options":{"a":1}"#,
+            r#"{"store":false,"model":"m","messages":[],"stream":true,"stream_options":{"include_usage":true,"a":1}}"#,
+        ),
+    ] {
+        assert_eq!(edited(&format!(r#"{{"model":"m","messages":[],"stream":true{options}}}"#), "m"), expected);
+    }
+    let asked = r#"{"store":null,"model":"m","messages":[],"stream":true,"stream_options":{"include_usage":true}}"#;
+    assert_eq!(edited(asked, "m"), asked.replace("null", "false"));
+}
+#[test]
+fn quirks_of_a_server_are_patched() {
+    let rules = ApiRules {
+        fields: ["messages", "model", "max_completion_tokens"].map(String::from).into(),
+        strip: vec!["user".into()],
+        rename: vec![("max_completion_tokens".into(), "max_tokens".into())],
+        force: vec![("provider".into(), r#"{"zdr":true}"#.into())],
+        ..ApiRules::plain(Api::Chat)
+    };
+    let patched = |body: &str| {
+        let request = inspect(body.as_bytes(), Api::Chat).ok().unwrap();
+        request.check(ProviderKind::Hosted, &rules).unwrap();
+        let mut out = ContentBuf::new();
+        request.edits(&Change { model: "m", pseudonym: "p", cache: false }, &rules).apply(body.as_bytes(), &mut out);
+        String::from_utf8(out.expose().to_vec()).unwrap()
+    };
+    assert_eq!(patched(r#"{"model":"m","messages":[],"user":"u"}"#), r#"{"provider":{"zdr":true},"model":"m","messages":[]}"#);
+    assert_eq!(patched(r#"{"user":"u" , "model":"m","messages":[]}"#), r#"{"provider":{"zdr":true},"model":"m","messages":[]}"#);
+    assert_eq!(
+        patched(r#"{"model":"m","messages":[],"max_completion_tokens":5}"#),
+        r#"{"provider":{"zdr":true},"model":"m","messages":[],"max_tokens":5}"#
+    );
+}
