@@ -12,6 +12,7 @@ mod formats;
 pub mod gemini;
 pub mod inspect;
 pub mod json;
+pub mod media;
 pub mod openai;
 mod plain;
 pub mod refusal;
