@@ -66,6 +66,31 @@ impl ErrorBody<'_> {
         out
     }
 
+    /// An event of a stream that a client who speaks `api` takes for an error.
+    pub fn write_event(&self, api: Api, out: &mut ContentBuf) {
+        match api {
+            Api::Messages => {
+                out.extend(b"event: error\ndata: ");
+                self.anthropic(&mut Writer::new(out));
+            }
+            // <https://platform.openai.com/docs/api-reference/responses-streaming/error>
+            Api::Responses => {
+                out.extend(b"event: error\ndata: ");
+                Writer::new(out).object(|json| {
+                    json.constant("type", "error");
+                    json.key("code").plain(self.code);
+                    json.member("message", &self.message);
+                    json.key("param").null();
+                });
+            }
+            _ => {
+                out.extend(b"data: ");
+                out.extend(self.write_wire(api).expose());
+            }
+        }
+        out.extend(b"\n\n");
+    }
+
     /// `{"error":{"message","type","param","code"}}` (<https://platform.openai.com/docs/guides/error-codes>). `message` stands beside it as well for
     /// clients of Cohere's and Jina's rerank, who look for it there.
     fn openai(&self, json: &mut Writer<'_>) {

@@ -94,17 +94,18 @@ impl ChatStream {
         result
     }
 
-    /// Whether the stream may end here, and what the client must still get for a clean end.
+    /// The provider's answer is over: appends what the client must still get for a clean end, if it may end here.
     ///
     /// # Errors
     /// [`Malformed`] when the answer was cut.
-    pub const fn end(&mut self) -> Result<&'static [u8], Malformed> {
+    pub fn end(&mut self, out: &mut ContentBuf) -> Result<(), Malformed> {
         if self.done || self.failed {
-            Ok(b"")
+            Ok(())
         } else if self.finished {
             // Some servers leave the last line out; a finish reason and a proper end of the body say the same.
             self.done = true;
-            Ok(b"data: [DONE]\n\n")
+            out.extend(b"data: [DONE]\n\n");
+            Ok(())
         } else {
             Err(Malformed)
         }
@@ -316,7 +317,8 @@ mod tests {
         let end = |bytes: &str| {
             let mut stream = ChatStream::new(false);
             assert_eq!(pass(&mut stream, bytes.as_bytes(), 9).0, Ok(()));
-            stream.end().map(<[u8]>::len)
+            let mut last = ContentBuf::new();
+            stream.end(&mut last).map(|()| last.len())
         };
         assert_eq!(end(""), Err(Malformed));
         assert_eq!(end(&STREAM[..150]), Err(Malformed));

@@ -76,6 +76,10 @@ impl StreamReader for Reader {
         // Some servers leave the last line out; a finish reason and a proper end of the body say the same.
         self.done || self.finished
     }
+
+    fn has_ended(&self) -> bool {
+        self.done
+    }
 }
 
 impl Reader {

@@ -125,8 +125,6 @@ impl StreamWriter for Writer {
     }
 
     fn fail(&mut self, error: &ErrorBody<'_>, out: &mut ContentBuf) {
-        out.extend(b"data: ");
-        out.extend(error.write_wire(Api::Chat).expose());
-        out.extend(b"\n\n");
+        error.write_event(Api::Chat, out);
     }
 }
