@@ -47,9 +47,10 @@ pub fn write_reply(api: Api, reply: &Reply<'_>, identity: &Identity, out: &mut C
     }
 }
 
-/// What writes a stream for a client that speaks `api`; `None` for formats that no client speaks.
+/// What writes a stream for a client that speaks `api`, where asked for as a JSON `array`; `None` for formats that do not stream.
 #[must_use]
-pub fn writer(api: Api, identity: Identity, wanted: Wanted) -> Option<Box<dyn StreamWriter>> {
+pub fn writer(api: Api, array: bool, identity: Identity, wanted: Wanted) -> Option<Box<dyn StreamWriter>> {
+    let _ = array;
     match api {
         Api::Chat => Some(Box::new(openai::Writer::new(identity, wanted))),
         _ => None,

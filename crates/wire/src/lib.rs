@@ -4,6 +4,7 @@
 //! Everything here works on byte slices that the caller holds in wiped buffers; errors are codes, offsets and names of
 //! documented fields, never text of the message.
 
+pub mod answer;
 pub mod anthropic;
 pub mod conversation;
 pub mod edit;

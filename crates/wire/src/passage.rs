@@ -7,6 +7,7 @@ use lethe_types::Api;
 
 use crate::conversation::{Event, Malformed, Str, StreamReader, StreamWriter, Usage};
 use crate::error::{ErrorBody, ErrorType};
+use crate::json::Cursor;
 use crate::sse::next_event;
 
 /// A frame longer than this is none.
@@ -157,7 +158,7 @@ impl Passage {
     fn read(&mut self, name: &[u8], data: &[u8], out: &mut ContentBuf) -> Result<(), Malformed> {
         let Self { reader, writer, usage, deltas, failed, .. } = self;
         let mut fault = Ok(());
-        reader.read(name, data, &mut |event| {
+        let read = reader.read(name, data, &mut |event| {
             match &event {
                 Event::Usage(counted) => *usage = Some(*counted),
                 Event::Error { message } => {
@@ -173,8 +174,14 @@ impl Passage {
             if let (Some(writer), Ok(()), false) = (writer.as_mut(), fault, *failed) {
                 fault = writer.write(&event, out);
             }
-        })?;
-        fault
+        });
+        // What passes as it is may hold more than this reader knows; but it must be JSON.
+        if read.is_err() && writer.is_none() {
+            let mut cursor = Cursor::new(data)?;
+            cursor.skip()?;
+            return Ok(cursor.end()?);
+        }
+        read.and(fault)
     }
 }
 
