@@ -63,7 +63,7 @@ impl Wish {
     fn identity(&self) -> Identity {
         let mut bytes = [0; 12];
         // An id without chance in it is an id all the same.
-        drop(aws_lc_rs::rand::fill(&mut bytes));
+        let _ = aws_lc_rs::rand::fill(&mut bytes);
         let id = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         Identity { id, created: SystemClock.now() / 1000, model: self.model.clone() }
     }

@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use lethe_content::ContentBuf;
 use lethe_http1::{ClientConn, ClientError, ResponseHead, within};
