@@ -4,6 +4,7 @@ use lethe_content::ContentBuf;
 use lethe_types::Api;
 
 use crate::conversation::Str;
+use crate::json::{Cursor, JsonError, Kind};
 use crate::write::Writer;
 
 /// What kind of error it is.
@@ -63,6 +64,31 @@ impl ErrorBody<'_> {
             _ => self.openai(&mut json),
         }
         out
+    }
+
+    /// An event of a stream that a client who speaks `api` takes for an error.
+    pub fn write_event(&self, api: Api, out: &mut ContentBuf) {
+        match api {
+            Api::Messages => {
+                out.extend(b"event: error\ndata: ");
+                self.anthropic(&mut Writer::new(out));
+            }
+            // <https://platform.openai.com/docs/api-reference/responses-streaming/error>
+            Api::Responses => {
+                out.extend(b"event: error\ndata: ");
+                Writer::new(out).object(|json| {
+                    json.constant("type", "error");
+                    json.key("code").plain(self.code);
+                    json.member("message", &self.message);
+                    json.key("param").null();
+                });
+            }
+            _ => {
+                out.extend(b"data: ");
+                out.extend(self.write_wire(api).expose());
+            }
+        }
+        out.extend(b"\n\n");
     }
 
     /// `{"error":{"message","type","param","code"}}` (<https://platform.openai.com/docs/guides/error-codes>). `message` stands beside it as well for
@@ -141,13 +167,45 @@ impl ErrorBody<'_> {
     }
 }
 
+/// What a provider says went wrong: the string `message` of an error object, wherever providers put it (`error.message`, `message`, `detail`, or
+/// `error` as a string; an array of one such object is looked into).
+#[must_use]
+pub fn message(body: &[u8]) -> Option<Str<'_>> {
+    let mut cursor = Cursor::new(body).ok()?;
+    find_message(&mut cursor, 3).ok().flatten()
+}
+
+fn find_message<'a>(cursor: &mut Cursor<'a>, depth: u8) -> Result<Option<Str<'a>>, JsonError> {
+    let mut found = None;
+    match cursor.kind()? {
+        Kind::String => found = Some(cursor.string()?.into()),
+        Kind::Array if depth > 0 => cursor.array(|item| {
+            let inside = find_message(item, depth - 1)?;
+            found = found.take().or(inside);
+            Ok::<(), JsonError>(())
+        })?,
+        Kind::Object if depth > 0 => cursor.object(|key, _, value| {
+            match key.raw() {
+                "error" | "message" | "detail" => {
+                    let inside = find_message(value, depth - 1)?;
+                    found = found.take().or(inside);
+                }
+                _ => drop(value.skip()?),
+            }
+            Ok::<(), JsonError>(())
+        })?,
+        _ => drop(cursor.skip()?),
+    }
+    Ok(found)
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed test")]
 
     use lethe_types::Api;
 
-    use super::{ErrorBody, ErrorType};
+    use super::{ErrorBody, ErrorType, message};
     use crate::conversation::Str;
 
     fn shown(api: Api) -> serde_json::Value {
@@ -169,5 +227,20 @@ mod tests {
         let google = shown(Api::GenerateContent);
         assert_eq!((&google["error"]["code"], &google["error"]["status"]), (&400.into(), &"INVALID_ARGUMENT".into()));
         assert_eq!(google["error"]["details"][0]["reason"], "c");
+    }
+
+    #[test]
+    fn a_providers_words_are_found_wherever_it_puts_them() {
+        for body in [
+            r#"{"error":{"type":"x","message":"no"}}"#,
+            r#"{"type":"error","error":{"type":"x","message":"no"}}"#,
+            r#"{"message":"no"}"#,
+            r#"{"error":"no"}"#,
+            r#"[{"error":{"code":400,"message":"no"}}]"#,
+            r#"{"detail":"no"}"#,
+        ] {
+            assert!(message(body.as_bytes()).is_some_and(|text| text.raw() == "no"), "{body}");
+        }
+        assert!(message(b"<html>").is_none() && message(b"{}").is_none());
     }
 }

@@ -111,6 +111,12 @@ impl<'a> Text<'a> {
         out
     }
 
+    /// The string with its escapes resolved, copied only where it has any.
+    #[must_use]
+    pub fn plain(&self) -> Cow<'a, str> {
+        if self.escaped { self.unescaped().into() } else { Cow::Borrowed(self.raw) }
+    }
+
     /// Unescaped and case-folded, as the laxest server might read a key: `STORE`, `\u0073tore` and `ſtore` are `store`.
     #[must_use]
     pub fn folded(&self) -> Cow<'a, str> {
@@ -284,6 +290,18 @@ impl<'a> Cursor<'a> {
         let raw = &self.text[start..end];
         self.at = end + 1;
         Ok(Text { raw, escaped })
+    }
+
+    /// Reads `null` if that is the next value, and says whether it was.
+    ///
+    /// # Errors
+    /// Any flaw.
+    pub fn null(&mut self) -> Result<bool, JsonError> {
+        let null = self.kind()? == Kind::Null;
+        if null {
+            self.skip()?;
+        }
+        Ok(null)
     }
 
     /// Reads `true` or `false`.

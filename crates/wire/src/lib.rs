@@ -4,15 +4,18 @@
 //! Everything here works on byte slices that the caller holds in wiped buffers; errors are codes, offsets and names of
 //! documented fields, never text of the message.
 
+pub mod answer;
 pub mod anthropic;
 pub mod conversation;
 pub mod edit;
 pub mod error;
-mod formats;
+pub mod formats;
 pub mod gemini;
 pub mod inspect;
 pub mod json;
+pub mod media;
 pub mod openai;
+pub mod passage;
 mod plain;
 pub mod refusal;
 pub mod responses;

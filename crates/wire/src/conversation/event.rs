@@ -89,6 +89,11 @@ pub trait StreamReader {
     /// The frame that ends this API's streams has come, or what came before says as much: nothing more is needed for a clean end. A body
     /// that ends earlier was cut.
     fn is_complete(&self) -> bool;
+
+    /// The frame after which nothing follows has come, so that the end of the body need not be waited for.
+    fn has_ended(&self) -> bool {
+        false
+    }
 }
 
 /// Writes an answer as a stream of one API, framing included.

@@ -1,6 +1,7 @@
 //! Pieces of JSON that pass from one message into another.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use crate::json::{Cursor, JsonError, Kind, Text};
 use crate::write;
@@ -25,6 +26,11 @@ impl<'a> Str<'a> {
     #[must_use]
     pub const fn constant(plain: &'static str) -> Str<'static> {
         Str(Cow::Borrowed(plain))
+    }
+
+    /// The inside of a JSON string that is known to be valid, borrowed for as long as the text that it was read from.
+    pub(crate) const fn from_raw(raw: &'a str) -> Self {
+        Self(Cow::Borrowed(raw))
     }
 
     /// The text between the quotes.
@@ -66,11 +72,10 @@ impl<'a> Str<'a> {
         Str([&self.0, other].concat().into())
     }
 
-    /// Both parts of a string cut at `at` bytes of [`Self::raw`], for a borrowed one without copying; `None` inside of a character.
+    /// A part of [`Self::raw`], without copying; `None` inside of a character.
     #[must_use]
-    pub fn split(&self, at: usize) -> Option<(Str<'_>, Str<'_>)> {
-        let (first, second) = self.0.split_at_checked(at)?;
-        Some((Str(first.into()), Str(second.into())))
+    pub fn slice(&self, span: Range<usize>) -> Option<Str<'_>> {
+        self.0.get(span).map(|part| Str(part.into()))
     }
 }
 

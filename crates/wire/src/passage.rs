@@ -1,0 +1,191 @@
+//! A provider's stream on its way to the client: every frame is read, and passed on as it is or written anew in the client's format.
+
+use std::ops::Range;
+
+use lethe_content::ContentBuf;
+use lethe_types::Api;
+
+use crate::conversation::{Event, Malformed, Str, StreamReader, StreamWriter, Usage};
+use crate::error::{ErrorBody, ErrorType};
+use crate::json::Cursor;
+use crate::sse::next_event;
+
+/// A frame longer than this is none.
+const FRAME_LIMIT: usize = 16 * 1024 * 1024;
+
+/// How a stream is cut into frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// Server-sent events.
+    Events,
+}
+
+/// State of one stream.
+pub struct Passage {
+    framing: Framing,
+    reader: Box<dyn StreamReader>,
+    /// `None`: frames pass as they are.
+    writer: Option<Box<dyn StreamWriter>>,
+    /// Tokens, where the provider reported them.
+    pub usage: Option<Usage>,
+    /// Steps with something in them, about one a token: an estimate where no usage comes.
+    pub deltas: u32,
+    /// The end has passed, and what ends the client's stream is written.
+    pub done: bool,
+    /// The provider sent an error instead of going on; the client has been told.
+    pub failed: bool,
+}
+
+/// Where a frame lies in the buffer.
+struct Frame {
+    span: Range<usize>,
+    name: Range<usize>,
+    data: Option<Range<usize>>,
+    more: Vec<Range<usize>>,
+}
+
+impl Passage {
+    /// At the start of a stream that is read by `reader` and written by `writer`, or passed as it is.
+    #[must_use]
+    pub fn new(framing: Framing, reader: Box<dyn StreamReader>, writer: Option<Box<dyn StreamWriter>>) -> Self {
+        Self { framing, reader, writer, usage: None, deltas: 0, done: false, failed: false }
+    }
+
+    /// Takes every complete frame out of `pending` and appends to `out` what the client is to get of them.
+    ///
+    /// # Errors
+    /// [`Malformed`] when the stream is not what its reader reads; what came before it is in `out`.
+    pub fn pass(&mut self, pending: &mut ContentBuf, out: &mut ContentBuf) -> Result<(), Malformed> {
+        let mut from = 0;
+        let result = loop {
+            if self.done || self.failed {
+                // Nothing may follow the end; what does is dropped.
+                from = pending.len();
+                break Ok(());
+            }
+            match self.next(pending.expose(), from) {
+                Ok(Some(frame)) => {
+                    from = frame.span.end;
+                    if let Err(fault) = self.frame(pending.expose(), frame, out) {
+                        break Err(fault);
+                    }
+                }
+                Ok(None) if pending.len() - from > FRAME_LIMIT => break Err(Malformed),
+                Ok(None) => break Ok(()),
+                Err(fault) => break Err(fault),
+            }
+        };
+        pending.consume(from);
+        result
+    }
+
+    /// The provider's answer is over: appends what ends the client's stream, if it may end here.
+    ///
+    /// # Errors
+    /// [`Malformed`] when it was cut.
+    pub fn end(&mut self, out: &mut ContentBuf) -> Result<(), Malformed> {
+        if self.done || self.failed {
+            return Ok(());
+        }
+        if !self.reader.is_complete() {
+            return Err(Malformed);
+        }
+        self.finish(out);
+        Ok(())
+    }
+
+    /// Appends an error in the form of the client's format.
+    pub fn fail(&mut self, api: Api, error: &ErrorBody<'_>, out: &mut ContentBuf) {
+        match &mut self.writer {
+            Some(writer) => writer.fail(error, out),
+            None => error.write_event(api, out),
+        }
+    }
+
+    /// Bytes of the answer that are held back.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.writer.as_ref().map_or(0, |writer| writer.held())
+    }
+
+    fn finish(&mut self, out: &mut ContentBuf) {
+        self.done = true;
+        if let Some(writer) = &mut self.writer {
+            writer.end(out);
+        }
+    }
+
+    fn next(&self, bytes: &[u8], from: usize) -> Result<Option<Frame>, Malformed> {
+        match self.framing {
+            Framing::Events => Ok(next_event(bytes, from)?.map(|event| Frame {
+                span: event.span,
+                name: event.name.unwrap_or(0..0),
+                data: event.data,
+                more: event.more,
+            })),
+        }
+    }
+
+    fn frame(&mut self, bytes: &[u8], frame: Frame, out: &mut ContentBuf) -> Result<(), Malformed> {
+        if self.writer.is_none() {
+            out.extend(&bytes[frame.span]);
+        }
+        let name = &bytes[frame.name];
+        match (frame.data, frame.more.as_slice()) {
+            // A comment or keep-alive: somebody who waits is told the same.
+            (None, _) => {
+                if self.writer.is_some() && self.framing == Framing::Events {
+                    out.extend(b":\n\n");
+                }
+            }
+            (Some(data), []) => self.read(name, &bytes[data], out)?,
+            // Data over several lines is joined by line feeds, which JSON counts as white space.
+            (Some(first), more) => {
+                let mut joined = ContentBuf::new();
+                for part in std::iter::once(&first).chain(more) {
+                    joined.extend(&bytes[part.clone()]);
+                    joined.extend(b"\n");
+                }
+                self.read(name, joined.expose(), out)?;
+            }
+        }
+        if self.reader.has_ended() && !self.failed {
+            self.finish(out);
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, name: &[u8], data: &[u8], out: &mut ContentBuf) -> Result<(), Malformed> {
+        let Self { reader, writer, usage, deltas, failed, .. } = self;
+        let mut fault = Ok(());
+        let read = reader.read(name, data, &mut |event| {
+            match &event {
+                Event::Usage(counted) => *usage = Some(*counted),
+                Event::Error { message } => {
+                    if let (Some(writer), false) = (writer.as_mut(), *failed) {
+                        writer.fail(&in_the_middle(message.borrowed()), out);
+                    }
+                    *failed = true;
+                    return;
+                }
+                Event::Start { .. } | Event::Finish(_) => {}
+                _ => *deltas = deltas.saturating_add(1),
+            }
+            if let (Some(writer), Ok(()), false) = (writer.as_mut(), fault, *failed) {
+                fault = writer.write(&event, out);
+            }
+        });
+        // What passes as it is may hold more than this reader knows; but it must be JSON.
+        if read.is_err() && writer.is_none() {
+            let mut cursor = Cursor::new(data)?;
+            cursor.skip()?;
+            return Ok(cursor.end()?);
+        }
+        read.and(fault)
+    }
+}
+
+/// An error that a provider told in the middle of a stream, in its own words for the caller alone.
+const fn in_the_middle(message: Str<'_>) -> ErrorBody<'_> {
+    ErrorBody { status: 502, message, kind: ErrorType::Provider, param: None, code: "provider_error" }
+}
