@@ -8,6 +8,7 @@ use crate::{
     Model, Price, Route,
     check::Check,
     file::{FileModel, FileRoute},
+    preset::Preset,
     provider::Named,
     server::bounded,
 };
@@ -160,6 +161,11 @@ fn upstream(file: &FileRoute, id: &str, named: &Named, check: &mut Check<'_>) ->
         check.problem(span, "the provider's name of the model is 1 to 256 characters without control characters");
     } else if model.contains('*') && (!id.contains('*') || model.matches('*').count() > 1) {
         check.problem(span, "a * stands for what the model's id has in that place: write one *, and id = \"openai/*\"");
+    } else if model.contains('*') && named.known.is_some_and(Preset::refuses_wildcards) {
+        check.problem(
+            span,
+            "behind this provider are models that are computed elsewhere, and a wildcard would reach them: write one [[model]] for each",
+        );
     } else if let Some(preset) = named.known.filter(|preset| preset.never(model)) {
         check.problem(
             span,
@@ -176,9 +182,7 @@ fn upstream(file: &FileRoute, id: &str, named: &Named, check: &mut Check<'_>) ->
 fn serves(file: &FileRoute, named: &Named, capabilities: &[Capability], check: &mut Check<'_>) {
     let Some(provider) = &named.provider else { return };
     for capability in capabilities {
-        // Tokens are counted where the provider counts them, else estimated.
-        let any = provider.rules.apis.iter().any(|rules| rules.api.capability() == *capability);
-        if !any && *capability != Capability::CountTokens {
+        if !provider.rules.apis.iter().any(|rules| rules.api.capability() == *capability) {
             check.problem(
                 file.provider.span(),
                 format!(

@@ -54,7 +54,8 @@ pub struct PresetTerms {
     pub how: String,
     /// Where it is published.
     pub source: String,
-    /// Models that keep content whatever was agreed; a `*` at the end stands for any name that begins so.
+    /// Models that keep content whatever was agreed. A `*` at the end stands for any name that begins so, one at the beginning for any
+    /// that ends so.
     #[serde(default)]
     pub never_models: Vec<String>,
 }
@@ -73,6 +74,8 @@ pub enum Zero {
     Own,
     /// By a setting of the account or the request.
     Setting,
+    /// Nothing is published: only an agreement of the operator's own can say so.
+    Unknown,
 }
 
 /// What one format may be sent.
@@ -128,6 +131,7 @@ impl Zero {
             Self::Never => "never",
             Self::Own => "your own machine",
             Self::Setting => "by a setting",
+            Self::Unknown => "unknown",
         }
     }
 }
@@ -156,20 +160,30 @@ impl Preset {
     /// stands for.
     #[must_use]
     pub fn never(&self, id: &str) -> bool {
-        self.terms.never_models.iter().any(|pattern| match pattern.strip_suffix('*') {
-            Some(prefix) => id.starts_with(prefix),
-            None => pattern == id,
+        self.terms.never_models.iter().any(|pattern| match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
+            (Some(ending), _) => id.ends_with(ending),
+            (None, Some(beginning)) => id.starts_with(beginning),
+            (None, None) => pattern == id,
         })
+    }
+
+    /// Whether a wildcard would reach models that keep content and that no narrower name could take out of it.
+    #[must_use]
+    pub fn refuses_wildcards(&self) -> bool {
+        self.terms.never_models.iter().any(|pattern| pattern.starts_with('*'))
     }
 }
 
 impl PresetApi {
     fn rules(&self, api: Api) -> ApiRules {
         let json = |value: &toml::Value| serde_json::to_string(value).unwrap_or_default();
+        let mut fields: Vec<String> = self.fields.iter().chain(self.rename.keys()).cloned().collect();
+        fields.sort_unstable();
+        fields.dedup();
         ApiRules {
             api,
             path: self.path.clone(),
-            fields: self.fields.clone(),
+            fields,
             tool_types: self.tool_types.clone(),
             force: self.force.iter().map(|(name, value)| (name.clone(), json(value))).collect(),
             rename: self.rename.iter().map(|(name, servers)| (name.clone(), servers.clone())).collect(),
@@ -202,7 +216,14 @@ fn chat() -> Vec<Capability> {
 }
 
 /// The files; what each holds says its first line.
-const FILES: &[&str] = &[include_str!("../presets/openai.toml"), include_str!("../presets/own.toml")];
+const FILES: &[&str] = &[
+    include_str!("../presets/anthropic.toml"),
+    include_str!("../presets/clouds.toml"),
+    include_str!("../presets/google.toml"),
+    include_str!("../presets/hosted.toml"),
+    include_str!("../presets/openai.toml"),
+    include_str!("../presets/own.toml"),
+];
 
 /// Every preset by name, in alphabetical order.
 pub static PRESETS: LazyLock<BTreeMap<String, Preset>> = LazyLock::new(|| {
@@ -223,4 +244,161 @@ pub(crate) fn fitting(dialect: Dialect, host: &str) -> Option<(&'static str, &'s
     };
     let own = PRESETS.iter().find(|(_, preset)| is_host(preset)).map(|(name, preset)| (name.as_str(), preset));
     own.or_else(|| named(if dialect == Dialect::Openai { "openai-compatible" } else { dialect.name() }))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use std::{collections::BTreeMap, path::Path};
+
+    use lethe_policy::{Dialect, conflict};
+    use lethe_types::{Api, Capability};
+
+    use super::{FILES, PRESETS, Preset, Zero, fitting};
+
+    const NAMES: [&str; 28] = [
+        "anthropic",
+        "atlascloud",
+        "azure-openai",
+        "bedrock",
+        "cerebras",
+        "cohere",
+        "deepinfra",
+        "deepseek",
+        "fireworks",
+        "gemini",
+        "groq",
+        "jina",
+        "llama-cpp",
+        "lm-studio",
+        "mistral",
+        "nvidia",
+        "ollama",
+        "openai",
+        "openai-compatible",
+        "openrouter",
+        "perplexity",
+        "sambanova",
+        "sglang",
+        "together",
+        "vertex",
+        "vertex-anthropic",
+        "vllm",
+        "xai",
+    ];
+
+    #[test]
+    fn every_file_parses_and_is_compiled_in() {
+        let mut names = Vec::new();
+        for text in FILES {
+            let presets: BTreeMap<String, Preset> = toml::from_str(text).unwrap();
+            names.extend(presets.into_keys());
+        }
+        names.sort();
+        assert_eq!(names, NAMES);
+        assert_eq!(PRESETS.keys().collect::<Vec<_>>(), NAMES);
+        let folder = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("presets")).unwrap();
+        assert_eq!(folder.count(), FILES.len(), "a file of the folder that nobody reads");
+    }
+
+    #[test]
+    fn every_preset_is_complete() {
+        for (name, preset) in PRESETS.iter() {
+            assert!(!preset.api.is_empty() && !preset.name.is_empty(), "{name}");
+            for link in [&preset.docs, &preset.terms.source] {
+                assert!(link.starts_with("https://"), "{name}: {link}");
+            }
+            assert!(!preset.terms.how.is_empty() && !preset.terms.how.contains('|'), "{name}");
+            let own = preset.terms.zero == Zero::Own;
+            assert!(own != preset.api_key_env.is_some(), "{name}: hosted providers want a key, own servers need none");
+            for (api, written) in &preset.api {
+                for list in [&written.fields, &written.tool_types, &written.strip] {
+                    assert!(list.is_sorted() && list.windows(2).all(|pair| pair[0] != pair[1]), "{name} {api:?}: {list:?}");
+                }
+                assert!(!written.fields.is_empty(), "{name} {api:?}");
+                assert!(written.strip.iter().all(|field| !written.fields.contains(field)), "{name} {api:?}: listed and left out");
+                assert!(
+                    written.rename.values().all(|servers| written.fields.contains(servers)),
+                    "{name} {api:?}: a name that the server does not know"
+                );
+                assert!(!written.stream_usage || written.fields.contains(&"stream_options".to_owned()), "{name} {api:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_that_keeps_content_is_listed() {
+        // Positive control: the table knows what is left out on purpose.
+        assert!(conflict::field(Api::Chat, "metadata").is_some());
+        for (name, preset) in PRESETS.iter() {
+            for (api, written) in &preset.api {
+                let folded = |field: &String| [field.to_lowercase(), field.to_lowercase().replace('_', "")];
+                let kept = |field: &&String| {
+                    folded(field).iter().any(|field| conflict::field(*api, field).is_some())
+                        || preset.retains.contains_key(*field)
+                };
+                let listed: Vec<&String> = written.fields.iter().filter(kept).collect();
+                assert!(
+                    listed.is_empty()
+                        || (listed == ["store"] && (written.force.contains_key("store") || preset.terms.zero == Zero::Own)),
+                    "{name} {api:?}: {listed:?}"
+                );
+            }
+        }
+        let openrouter = PRESETS["openrouter"].rules();
+        for api in &openrouter.apis {
+            let forced = ("provider".to_owned(), r#"{"data_collection":"deny","zdr":true}"#.to_owned());
+            assert_eq!(api.force, [forced], "{:?}", api.api);
+            assert!(!api.fields.contains(&"provider".to_owned()), "a client's own would be dropped silently");
+        }
+        for name in ["openai", "azure-openai"] {
+            for api in [Api::Chat, Api::Responses] {
+                assert!(PRESETS[name].api[&api].force.contains_key("store"), "{name} {api:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn catalogues_are_compact_exact_and_servable() {
+        for (name, preset) in PRESETS.iter() {
+            assert!(preset.models.len() <= 17, "{name}: wildcards are for the rest");
+            for model in &preset.models {
+                assert_eq!(preset.models.iter().filter(|other| other.id == model.id).count(), 1, "{name}: {}", model.id);
+                assert!(!preset.never(&model.id), "{name}: {} is never zero retention", model.id);
+                assert!(!model.operations.is_empty(), "{name}: {}", model.id);
+                for capability in &model.operations {
+                    assert!(preset.capabilities().contains(capability), "{name}: {} {capability:?}", model.id);
+                }
+                assert_eq!(model.input.is_some(), model.price(&preset.currency).is_some(), "{name}: {}", model.id);
+                let speaks = model.operations.contains(&Capability::Chat);
+                assert_eq!(model.output.is_some(), speaks && model.input.is_some(), "{name}: {}", model.id);
+                assert!(model.max_output_tokens.is_none() || speaks, "{name}: {}", model.id);
+            }
+        }
+        assert!(
+            PRESETS["anthropic"].models.iter().all(|model| model.max_output_tokens.is_some()),
+            "its API must be told a limit"
+        );
+    }
+
+    #[test]
+    fn a_preset_is_found_by_its_host_and_else_by_its_dialect() {
+        let found = |dialect, host| fitting(dialect, host).map(|(name, _)| name);
+        assert_eq!(found(Dialect::Openai, "api.openai.com"), Some("openai"));
+        assert_eq!(found(Dialect::Openai, "api.openai.com.example.net"), Some("openai-compatible"));
+        assert_eq!(found(Dialect::Openai, "api.groq.com"), Some("groq"));
+        assert_eq!(found(Dialect::Anthropic, "proxy.example.net"), Some("anthropic"));
+        for dialect in Dialect::ALL {
+            assert!(found(dialect, "host.example.net").is_some(), "{dialect:?}");
+        }
+    }
+
+    #[test]
+    fn models_that_are_never_zero_are_recognised() {
+        assert!(PRESETS["anthropic"].never("claude-mythos-5") && !PRESETS["anthropic"].never("claude-opus-5"));
+        assert!(PRESETS["deepinfra"].never("anthropic/claude-opus-5") && PRESETS["deepinfra"].never("anthropic/claude-*"));
+        assert!(PRESETS["ollama"].never("gpt-oss:120b-cloud") && PRESETS["ollama"].refuses_wildcards());
+        assert!(!PRESETS["anthropic"].refuses_wildcards());
+    }
 }

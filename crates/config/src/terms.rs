@@ -2,7 +2,12 @@
 
 use lethe_policy::{Terms, Training};
 
-use crate::{ProviderTerms, check::Check, file::FileTerms, preset::Preset};
+use crate::{
+    ProviderTerms,
+    check::Check,
+    file::FileTerms,
+    preset::{Preset, Zero},
+};
 
 /// The terms as the operator reviewed them, no better than the preset knows them to be.
 pub(crate) fn checked(file: &FileTerms, preset: &Preset, check: &mut Check<'_>) -> Option<ProviderTerms> {
@@ -26,13 +31,22 @@ pub(crate) fn checked(file: &FileTerms, preset: &Preset, check: &mut Check<'_>) 
         );
     }
     let mut retention_days = *file.retention_days.get_ref();
-    if retention_days == 0 && !preset.terms.zero.possible() {
-        // Whoever reviewed them has read something else: the published terms hold until the preset is changed.
+    if retention_days == 0 && preset.terms.zero == Zero::Never {
+        // Whoever reviewed them has read something else: what is published holds until the preset is changed.
         retention_days = 1;
         check.notice(
             file.retention_days.span(),
             format!(
-                "this provider's published terms are never zero retention ({}; {}): its routes answer 503 provider_terms",
+                "this provider is never zero retention ({}; {}): its routes answer 503 provider_terms",
+                preset.terms.how, preset.terms.source
+            ),
+        );
+    } else if retention_days == 0 && preset.terms.zero == Zero::Unknown && file.agreement.is_none() {
+        retention_days = 1;
+        check.notice(
+            file.retention_days.span(),
+            format!(
+                "nothing published says so ({}; {}): write agreement = \"contract reference\", or its routes answer 503 provider_terms",
                 preset.terms.how, preset.terms.source
             ),
         );

@@ -248,6 +248,11 @@ fn providers() {
     refused_at(&with("id = \"openai\"", "id = \"Open AI\""), "3:6", &["an id is"]);
     refused_at(&with("id = \"openai\"\n", ""), "2:1", &["no id", "id = \"openai\""]);
     refused_at(&with("dialect = \"openai\"", "dialect = \"klingon\""), "4:11", &["no such dialect", "\"anthropic\" or"]);
+    refused_at(
+        &with("dialect = \"openai\"", "dialect = \"openai\"\npreset = \"anthropic\""),
+        "4:11",
+        &["the preset speaks \"anthropic\""],
+    );
     refused_at(&with("dialect = \"openai\"\n", ""), "2:1", &["dialect = \"openai\""]);
     refused_at(&with("base_url = \"https://api.openai.com/v1\"\n", ""), "2:1", &["base_url = "]);
     refused_at(
