@@ -5,8 +5,10 @@
 //! documented fields, never text of the message.
 
 pub mod anthropic;
+mod base64;
 pub mod conversation;
 pub mod edit;
+pub mod embeddings;
 pub mod error;
 mod formats;
 pub mod gemini;
