@@ -6,8 +6,10 @@
 
 pub mod answer;
 pub mod anthropic;
+mod base64;
 pub mod conversation;
 pub mod edit;
+pub mod embeddings;
 pub mod error;
 pub mod formats;
 pub mod gemini;
