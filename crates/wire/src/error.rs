@@ -25,7 +25,7 @@ pub enum ErrorType {
 }
 
 impl ErrorType {
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Authentication => "authentication_error",
             Self::InvalidRequest => "invalid_request_error",

@@ -116,6 +116,11 @@ impl<'o> Writer<'o> {
         self.value().extend(json.raw().as_bytes());
     }
 
+    /// Members of an object that are JSON already, parted by commas.
+    pub(crate) fn members(&mut self, members: &str) {
+        self.value().extend(members.as_bytes());
+    }
+
     /// A whole number.
     pub fn number(&mut self, number: u64) {
         self.value().extend(number.to_string().as_bytes());
