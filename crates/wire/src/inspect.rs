@@ -234,7 +234,8 @@ impl Inspected {
         let mut edits = Edits::default();
         let first = self.open_brace + 1;
         let comma: &[u8] = if self.is_empty { b"" } else { b"," };
-        if !self.model_span.is_empty() && change.model != self.model {
+        let model_stays = !rules.strip.iter().any(|name| name == "model");
+        if !self.model_span.is_empty() && change.model != self.model && model_stays {
             edits.replace(self.model_span.clone(), quoted(change.model));
         }
         for (name, value) in &rules.force {
