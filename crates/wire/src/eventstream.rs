@@ -199,7 +199,8 @@ mod tests {
 
     fn stream() -> Vec<u8> {
         let failed = message(&[(":message-type", "error"), (":error-code", "500"), (":error-message", "broken")], "");
-        let thrown = message(&[(":exception-type", "throttlingException"), (":message-type", "exception")], "{\"message\":\"slow\"}");
+        let thrown =
+            message(&[(":exception-type", "throttlingException"), (":message-type", "exception")], "{\"message\":\"slow\"}");
         [event("messageStart", "{\"role\":\"assistant\"}"), event("contentBlockDelta", ""), thrown, failed].concat()
     }
 

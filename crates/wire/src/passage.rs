@@ -7,8 +7,8 @@ use lethe_types::Api;
 
 use crate::conversation::{Event, Malformed, Str, StreamReader, StreamWriter, Usage};
 use crate::error::{ErrorBody, ErrorType};
-use crate::json::Cursor;
 use crate::eventstream::next_message;
+use crate::json::Cursor;
 use crate::lines::next_line;
 use crate::sse::next_event;
 
