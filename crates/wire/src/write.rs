@@ -116,8 +116,11 @@ impl<'o> Writer<'o> {
         self.value().extend(json.raw().as_bytes());
     }
 
-    /// Members of an object that are JSON already, parted by commas.
+    /// Members of an object, or one value, that are JSON already.
     pub(crate) fn members(&mut self, members: &str) {
+        if members.is_empty() {
+            return;
+        }
         self.value().extend(members.as_bytes());
     }
 

@@ -30,6 +30,12 @@ impl Echo {
         Ok(Self::written(Some(fields)))
     }
 
+    /// Nothing: for formats whose answers repeat nothing of their request.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self { members: String::new() }
+    }
+
     /// The members, parted by commas.
     pub(super) fn members(&self) -> &str {
         &self.members

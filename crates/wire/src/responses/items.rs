@@ -1,6 +1,6 @@
 //! Items of `input`, read into messages.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::media;
 use super::output::CALL_SUFFIX;
@@ -42,14 +42,14 @@ const UNTRANSLATABLE: &[&str] = &[
 pub(super) struct Items<'r, 'a> {
     request: &'r mut Request<'a>,
     /// Names of the functions by the ids of their calls.
-    names: HashMap<String, Str<'a>>,
+    names: BTreeMap<String, Str<'a>>,
     /// The proof that goes with the next call, if the item before it holds one.
     proof: Option<Str<'a>>,
 }
 
 impl<'r, 'a> Items<'r, 'a> {
     pub(super) fn new(request: &'r mut Request<'a>) -> Self {
-        Self { request, names: HashMap::new(), proof: None }
+        Self { request, names: BTreeMap::new(), proof: None }
     }
 
     /// Reads `input`.
@@ -68,7 +68,22 @@ impl<'r, 'a> Items<'r, 'a> {
         Ok(())
     }
 
-    fn say(&mut self, role: Role, parts: Vec<Part<'a>>) {
+    /// Adds to the conversation. What the model says in several items is one message: other formats demand that its calls stand together,
+    /// with their results together behind them. Only a text behind a text, and what a user says, begins anew.
+    fn say(&mut self, role: Role, mut parts: Vec<Part<'a>>) {
+        let is_result = |part: Option<&Part<'_>>| matches!(part, Some(Part { kind: PartKind::ToolResult(_), .. }));
+        let is_text = |part: Option<&Part<'_>>| matches!(part, Some(Part { kind: PartKind::Text(_) | PartKind::Refusal(_), .. }));
+        if let Some(last) = self.request.messages.last_mut()
+            && last.role == role
+            && match role {
+                Role::Assistant => !is_text(last.parts.last()) || !is_text(parts.first()),
+                Role::System => false,
+                Role::User => is_result(last.parts.last()) && is_result(parts.first()),
+            }
+        {
+            last.parts.append(&mut parts);
+            return;
+        }
         self.request.messages.push(Message { role, name: None, parts });
     }
 
@@ -109,7 +124,7 @@ impl<'r, 'a> Items<'r, 'a> {
         let content = item.take("content").ok_or(Refusal::MissingField("input.content"))?;
         // A label by which one family of models tells its own drafts from its answers.
         item.text("phase", "input.phase")?;
-        item.nothing_else()?;
+        item.nothing_else("input.")?;
         let parts = self.content(content, "input.content")?;
         self.say(role, parts);
         Ok(())
@@ -133,12 +148,8 @@ impl<'r, 'a> Items<'r, 'a> {
             "input_text" => PartKind::Text(part.needed_text("text", "input.content.text")?),
             "output_text" => {
                 let text = part.needed_text("text", "input.content.text")?;
-                if let Some(annotations) = part.take("annotations")
-                    && annotations.list().is_none_or(|list| !list.is_empty())
-                {
-                    self.own("input.content.annotations", annotations)?;
-                }
-                // Numbers about an answer that has been given.
+                // What an answer had beside its text, sent back: it says nothing to the model.
+                part.take("annotations");
                 part.take("logprobs");
                 PartKind::Text(text)
             }
@@ -147,12 +158,14 @@ impl<'r, 'a> Items<'r, 'a> {
                 if part.take("file_id").is_some() {
                     return Err(Refusal::Conflict(FILE_REFERENCE));
                 }
-                let url = part.needed_text("image_url", "input.content.image_url")?;
-                if is_remote(&url) {
+                const FIELD: &str = "input.content.image_url";
+                let url = part.take("image_url").ok_or(Refusal::MissingField(FIELD))?;
+                let url = url.raw_string().ok_or(Refusal::WrongType(FIELD, "a string"))?;
+                if !url.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:")) {
                     return Err(Refusal::Conflict(REMOTE_IMAGE));
                 }
                 let detail = part.text("detail", "input.content.detail")?;
-                PartKind::Image(media::image(&url, detail)?)
+                PartKind::Image(media::image(url, detail)?)
             }
             "input_file" => {
                 if part.take("file_id").is_some() {
@@ -167,14 +180,17 @@ impl<'r, 'a> Items<'r, 'a> {
                     self.own("input.content.detail", detail)?;
                 }
                 let name = part.text("filename", "input.content.filename")?;
-                PartKind::Document(media::document(part.needed_text("file_data", "input.content.file_data")?, name)?)
+                const FIELD: &str = "input.content.file_data";
+                let data = part.take("file_data").ok_or(Refusal::MissingField(FIELD))?;
+                let data = data.raw_string().ok_or(Refusal::WrongType(FIELD, "a string"))?;
+                PartKind::Document(media::document(data, name)?)
             }
             other => return Err(Refusal::UntranslatableUnknown(FieldName::new(other))),
         };
         if part.take("prompt_cache_breakpoint").is_some() {
             return Err(Refusal::Conflict(CACHE_BREAKPOINT));
         }
-        part.nothing_else()?;
+        part.nothing_else("input.content.")?;
         Ok(kind)
     }
 
@@ -190,7 +206,7 @@ impl<'r, 'a> Items<'r, 'a> {
                     return Err(Refusal::UntranslatableUnknown(FieldName::new(kind.raw())));
                 }
                 let piece = part.needed_text("text", "input.content.text")?;
-                part.nothing_else()?;
+                part.nothing_else("input.content.")?;
                 if !text.is_empty() && !piece.is_empty() {
                     text.push_str("\\n\\n");
                 }
@@ -198,7 +214,7 @@ impl<'r, 'a> Items<'r, 'a> {
             }
         }
         let signature = item.text("encrypted_content", "input.encrypted_content")?;
-        item.nothing_else()?;
+        item.nothing_else("input.")?;
         if id.as_ref().is_some_and(|id| id.raw().ends_with(CALL_SUFFIX)) && text.is_empty() {
             // Written by us before a call, since a call has no place for it.
             self.proof = signature;
@@ -214,7 +230,7 @@ impl<'r, 'a> Items<'r, 'a> {
         let name = item.needed_text("name", "input.name")?;
         let arguments = Arguments::Text(item.needed_text("arguments", "input.arguments")?);
         self.circumstances(&mut item)?;
-        item.nothing_else()?;
+        item.nothing_else("input.")?;
         self.names.insert(id.raw().to_owned(), name.clone());
         self.say(Role::Assistant, vec![PartKind::ToolCall(ToolCall { id, name, arguments, signature }).into()]);
         Ok(())
@@ -225,7 +241,7 @@ impl<'r, 'a> Items<'r, 'a> {
         let output = item.take("output").ok_or(Refusal::MissingField("input.output"))?;
         let said = item.text("name", "input.name")?;
         self.circumstances(&mut item)?;
-        item.nothing_else()?;
+        item.nothing_else("input.")?;
         let content = self.content(output, "input.output")?;
         let name = said.or_else(|| self.names.get(id.raw()).cloned());
         self.say(Role::User, vec![PartKind::ToolResult(ToolResult { id, name, content, is_error: false }).into()]);
@@ -246,8 +262,4 @@ impl<'r, 'a> Items<'r, 'a> {
         }
         Ok(())
     }
-}
-
-fn is_remote(url: &Str<'_>) -> bool {
-    !url.raw().get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"))
 }

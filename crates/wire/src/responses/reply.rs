@@ -27,6 +27,16 @@ pub fn read_reply(body: &[u8]) -> Result<Reply<'_>, Malformed> {
     Ok(Reply { id, parts, finish, usage: usage(&mut fields) })
 }
 
+/// Reads only the tokens of an answer that passes as it is, whatever else is in it.
+///
+/// # Errors
+/// [`Malformed`] for what is no answer of this API, or has failed.
+pub fn read_usage(body: &[u8]) -> Result<Option<Usage>, Malformed> {
+    let mut fields = Value::whole(body)?.fields().ok_or(Malformed)?;
+    finish(&mut fields, Finish::Stop)?;
+    Ok(usage(&mut fields))
+}
+
 /// Reads an item of an answer into parts of it.
 ///
 /// # Errors
@@ -67,9 +77,12 @@ pub(super) fn read_item<'a>(mut item: Fields<'a>, parts: &mut Vec<Part<'a>>) -> 
 fn thoughts<'a>(item: &mut Fields<'a>) -> Option<Str<'a>> {
     let lists = ["summary", "content"].map(|name| item.take(name).and_then(Value::list).unwrap_or_default());
     let texts = lists.into_iter().flatten().filter_map(|part| part.fields()?.take("text")?.string());
-    let mut texts = texts.filter(|text| !text.is_empty());
-    let first = texts.next()?;
-    Some(texts.fold(first, |all, text| all.and("\\n\\n").and(text.raw())))
+    let mut all = String::new();
+    for text in texts.filter(|text| !text.is_empty()) {
+        all.push_str(if all.is_empty() { "" } else { "\\n\\n" });
+        all.push_str(text.raw());
+    }
+    (!all.is_empty()).then(|| Str::escaped(all))
 }
 
 /// What ended an answer, from the fields of its response object; `implied` by what it says, if it came to its end.

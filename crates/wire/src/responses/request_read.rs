@@ -84,9 +84,9 @@ pub fn read_request(body: &[u8]) -> Result<Request<'_>, Refusal> {
     if let Some(options) = fields.take("stream_options") {
         let mut options = options.fields().ok_or(Refusal::WrongType("stream_options", "an object"))?;
         options.boolean("include_obfuscation", "stream_options.include_obfuscation")?;
-        options.nothing_else()?;
+        options.nothing_else("stream_options.")?;
     }
-    fields.nothing_else()?;
+    fields.nothing_else("")?;
     Ok(request)
 }
 
@@ -112,7 +112,7 @@ fn tools<'a>(request: &mut Request<'a>, fields: &mut Fields<'a>) -> Result<(), R
                 request.own.push((field, value.json()?));
             }
         }
-        tool.nothing_else()?;
+        tool.nothing_else("tools.")?;
         request.tools.push(Tool { name, description, parameters, strict, cache_control: None });
     }
     let Some(choice) = fields.take("tool_choice") else { return Ok(()) };
@@ -128,7 +128,7 @@ fn tools<'a>(request: &mut Request<'a>, fields: &mut Fields<'a>) -> Result<(), R
             let mut object = choice.fields().ok_or(wrong)?.unique()?;
             if object.needed_text("type", "tool_choice.type")?.raw() == "function" {
                 let name = object.needed_text("name", "tool_choice.name")?;
-                object.nothing_else()?;
+                object.nothing_else("tool_choice.")?;
                 Some(ToolChoice::Function(name))
             } else {
                 request.own.push(("tool_choice", choice.json()?));
@@ -178,9 +178,9 @@ fn text<'a>(request: &mut Request<'a>, fields: &mut Fields<'a>) -> Result<(), Re
             }),
             other => return Err(Refusal::UntranslatableUnknown(FieldName::new(other))),
         };
-        format.nothing_else()?;
+        format.nothing_else("text.format.")?;
     }
-    text.nothing_else()
+    text.nothing_else("text.")
 }
 
 fn reasoning<'a>(request: &mut Request<'a>, fields: &mut Fields<'a>) -> Result<(), Refusal> {
@@ -207,7 +207,7 @@ fn reasoning<'a>(request: &mut Request<'a>, fields: &mut Fields<'a>) -> Result<(
             }
         }
     }
-    reasoning.nothing_else()?;
+    reasoning.nothing_else("reasoning.")?;
     request.reasoning = (read != Reasoning::default()).then_some(read);
     Ok(())
 }

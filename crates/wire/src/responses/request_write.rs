@@ -215,16 +215,22 @@ fn reasoning_item(json: &mut Writer<'_>, api: Api, thinking: &Thinking<'_>) {
     });
 }
 
-/// That a function failed has no field here: its words are all there is to say so.
+/// That a function failed has no field here: it is said in words.
 fn tool_result(json: &mut Writer<'_>, api: Api, result: &ToolResult<'_>) -> Result<(), Refusal> {
     json.try_object(|json| {
         json.constant("type", "function_call_output");
         json.member("call_id", &result.id);
         json.key("output");
+        let failed = if result.is_error { "Error: " } else { "" };
         match result.content.as_slice() {
-            [] => json.strings(&[]),
-            [Part { kind: PartKind::Text(text), .. }] => json.string(text),
-            parts => json.try_array(|json| parts.iter().try_for_each(|part| content(json, api, Role::User, part)))?,
+            [] => json.strings(&[failed]),
+            [Part { kind: PartKind::Text(text), .. }] => json.strings(&[failed, text.raw()]),
+            parts => json.try_array(|json| {
+                if result.is_error {
+                    content(json, api, Role::User, &PartKind::Text(Str::constant("Error:")).into())?;
+                }
+                parts.iter().try_for_each(|part| content(json, api, Role::User, part))
+            })?,
         }
         Ok(())
     })

@@ -13,6 +13,8 @@ const ITEM_LIMIT: usize = 4096;
 /// Reads a stream.
 #[derive(Default)]
 pub struct Reader {
+    /// What it has no word for is let pass.
+    passing: bool,
     started: bool,
     complete: bool,
     items: Vec<Item>,
@@ -55,15 +57,29 @@ impl StreamReader for Reader {
             Some(kind) => kind.raw(),
             None => std::str::from_utf8(name).map_err(|_| Malformed)?,
         };
-        self.event(kind, fields, sink)
+        let is_last = matches!(kind, "error" | "response.completed" | "response.failed" | "response.incomplete");
+        match self.event(kind, fields, sink) {
+            Err(Malformed) if self.passing && !is_last => Ok(()),
+            read => read,
+        }
     }
 
     fn is_complete(&self) -> bool {
         self.complete
     }
+
+    fn has_ended(&self) -> bool {
+        self.complete
+    }
 }
 
 impl Reader {
+    /// For a stream that passes as it is: items and events that no conversation has a place for are no fault of it.
+    #[must_use]
+    pub fn passing() -> Self {
+        Self { passing: true, ..Self::default() }
+    }
+
     fn event(&mut self, kind: &str, mut fields: Fields<'_>, sink: Sink<'_>) -> Result<(), Malformed> {
         match kind {
             "error" => {
@@ -84,11 +100,8 @@ impl Reader {
             "response.refusal.delta" => self.text(&mut fields, "delta", true, sink)?,
             "response.refusal.done" => self.text_done(&mut fields, "refusal", true, sink)?,
             "response.function_call_arguments.delta" => self.arguments(&mut fields, "delta", sink)?,
-            "response.function_call_arguments.done" => {
-                if !self.find(&fields)?.said {
-                    self.arguments(&mut fields, "arguments", sink)?;
-                }
-            }
+            "response.function_call_arguments.done" if self.find(&fields)?.said => {}
+            "response.function_call_arguments.done" => self.arguments(&mut fields, "arguments", sink)?,
             "response.reasoning_summary_text.delta" | "response.reasoning_text.delta" | "response.reasoning.delta" => {
                 self.think(&mut fields, "delta", kind.contains("summary"), sink)?;
             }
@@ -261,7 +274,10 @@ impl Reader {
         let mut response = response.fields().ok_or(Malformed)?;
         // Some servers send the last event alone.
         for (output, item) in (0..).zip(response.take("output").and_then(Value::list).unwrap_or_default()) {
-            self.item(output, item.fields().ok_or(Malformed)?, true, sink)?;
+            let read = self.item(output, item.fields().ok_or(Malformed)?, true, sink);
+            if !self.passing {
+                read?;
+            }
         }
         if let Some(usage) = usage(&mut response) {
             sink(Event::Usage(usage));
@@ -288,16 +304,19 @@ fn number(fields: &Fields<'_>, is_summary: bool) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a failed test")]
-
     use proptest::prelude::*;
 
+    use super::super::{read_reply, read_usage};
     use super::Reader;
     use crate::conversation::{Event, Finish, Malformed, StreamReader};
 
     /// Events as words.
     fn words(frames: &[&str]) -> (Vec<String>, Result<(), Malformed>, bool) {
-        let (mut reader, mut words) = (Reader::default(), Vec::new());
+        heard(Reader::default(), frames)
+    }
+
+    fn heard(mut reader: Reader, frames: &[&str]) -> (Vec<String>, Result<(), Malformed>, bool) {
+        let mut words = Vec::new();
         let mut sink = |event: Event<'_>| words.push(word(&event));
         let result = frames.iter().try_for_each(|frame| reader.read(b"", frame.as_bytes(), &mut sink));
         (words, result, reader.is_complete())
@@ -396,6 +415,28 @@ mod tests {
             assert_eq!(words(&[bad]).1, Err(Malformed), "{bad}");
         }
         assert!(!words(&[r#"{"type":"response.created","response":{"id":"r"}}"#]).2, "a cut is no end");
+    }
+
+    #[test]
+    fn what_passes_may_say_more() {
+        let frames = [
+            r#"{"type":"response.created","response":{"id":"r"}}"#,
+            r#"{"type":"response.output_item.added","output_index":0,"item":{"type":"custom_tool_call","name":"x"}}"#,
+            r#"{"type":"response.custom_tool_call_input.delta","output_index":0,"delta":"x"}"#,
+            r#"{"type":"response.completed","response":{"status":"completed","output":[{"type":"custom_tool_call"}],"usage":{"input_tokens":1,"output_tokens":2}}}"#,
+        ];
+        assert_eq!(words(&frames).1, Err(Malformed));
+        let (words, result, complete) = heard(Reader::passing(), &frames);
+        assert_eq!(
+            (words, result, complete),
+            (vec!["start r".to_owned(), "usage 1 None 2 None".to_owned(), "stop".to_owned()], Ok(()), true)
+        );
+        assert_eq!(heard(Reader::passing(), &["hello"]).1, Err(Malformed));
+        let whole =
+            br#"{"status":"completed","output":[{"type":"custom_tool_call"}],"usage":{"input_tokens":1,"output_tokens":2}}"#;
+        assert!(read_reply(whole).is_err());
+        assert_eq!(read_usage(whole).map(|usage| usage.map(|usage| (usage.input, usage.output))), Ok(Some((1, 2))));
+        assert_eq!(read_usage(br#"{"status":"failed"}"#), Err(Malformed));
     }
 
     proptest! {

@@ -354,23 +354,8 @@ impl Writer {
         if std::mem::replace(&mut self.over, true) {
             return;
         }
-        // The SDKs raise an error where they find `error`, and go by `response.failed` where they keep count of the response. Beside
-        // `error` stand the same fields once more, since OpenAI's own description has them there.
-        event(out, &mut self.sequence, "error", |json| {
-            let param = |json: &mut write::Writer<'_>| match error.param {
-                None => json.key("param").null(),
-                Some(param) => json.key("param").plain(param),
-            };
-            json.key("code").plain(error.code);
-            json.member("message", &error.message);
-            param(json);
-            json.key("error").object(|json| {
-                json.constant("type", error.kind.name());
-                json.key("code").plain(error.code);
-                json.member("message", &error.message);
-                param(json);
-            });
-        });
+        event(out, &mut self.sequence, "error", |json| error.responses_event(json));
+        // Who keeps count of the response goes by this one.
         let code = if error.kind == ErrorType::RateLimit { "rate_limit_exceeded" } else { "server_error" };
         self.response("response.failed", State::Failed { code, message: &error.message }, false, out);
     }

@@ -9,6 +9,9 @@ use crate::conversation::{Json, Str};
 use crate::json::{Cursor, JsonError, Kind};
 use crate::refusal::{FieldName, Refusal};
 
+/// No object of a request has more members than this.
+const FIELD_LIMIT: usize = 128;
+
 /// A JSON value that is known to be valid.
 #[derive(Clone, Copy)]
 pub(super) struct Value<'a>(&'a str);
@@ -41,6 +44,11 @@ impl<'a> Value<'a> {
     /// The string, if it is one.
     pub(super) fn string(self) -> Option<Str<'a>> {
         Cursor::over(self.0).string().ok().map(Str::from)
+    }
+
+    /// The inside of the string, if it is one.
+    pub(super) fn raw_string(self) -> Option<&'a str> {
+        Cursor::over(self.0).string().ok().map(|text| text.raw())
     }
 
     /// The truth value, if it is one.
@@ -80,8 +88,7 @@ impl<'a> Value<'a> {
     pub(super) fn fields(self) -> Option<Fields<'a>> {
         let mut fields = Vec::new();
         let read = Cursor::over(self.0).object(|key, _, value| {
-            let name = if key.raw().contains('\\') { key.unescaped().into() } else { Cow::Borrowed(key.raw()) };
-            fields.push((name, Self::next(value)?));
+            fields.push((key.plain(), Self::next(value)?));
             Ok::<_, JsonError>(())
         });
         read.ok().map(|()| Fields(fields))
@@ -92,7 +99,7 @@ impl<'a> Fields<'a> {
     /// Takes a member out; `null` says the same as leaving it out.
     pub(super) fn take(&mut self, name: &str) -> Option<Value<'a>> {
         let at = self.0.iter().position(|(known, _)| known == name)?;
-        let (_, value) = self.0.swap_remove(at);
+        let (_, value) = self.0.remove(at);
         (value.kind() != Kind::Null).then_some(value)
     }
 
@@ -150,8 +157,11 @@ impl<'a> Fields<'a> {
     /// Refuses the first name that occurs twice: two servers would not agree on which one counts.
     ///
     /// # Errors
-    /// [`Refusal::DuplicateField`].
+    /// [`Refusal::DuplicateField`], [`Refusal::TooManyFields`].
     pub(super) fn unique(self) -> Result<Self, Refusal> {
+        if self.0.len() > FIELD_LIMIT {
+            return Err(Refusal::TooManyFields);
+        }
         let twice = self.0.iter().enumerate().find(|(at, (name, _))| self.0[..*at].iter().any(|(other, _)| other == name));
         match twice {
             None => Ok(self),
@@ -159,14 +169,14 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Refuses what has not been taken out and says something.
+    /// Refuses what has not been taken out and says something, by its name behind `path`.
     ///
     /// # Errors
     /// [`Refusal::UntranslatableUnknown`] names the first.
-    pub(super) fn nothing_else(self) -> Result<(), Refusal> {
+    pub(super) fn nothing_else(self, path: &str) -> Result<(), Refusal> {
         match self.0.iter().find(|(_, value)| value.kind() != Kind::Null) {
             None => Ok(()),
-            Some((name, _)) => Err(Refusal::UntranslatableUnknown(FieldName::new(name))),
+            Some((name, _)) => Err(Refusal::UntranslatableUnknown(FieldName::new(&format!("{path}{name}")))),
         }
     }
 }
