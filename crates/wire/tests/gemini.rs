@@ -328,7 +328,7 @@ fn through(mut reader: impl StreamReader, frames: &[&str], framing: Framing) -> 
     }
     failed?;
     writer.end(&mut out);
-    assert_eq!(writer.held(), 0);
+    assert!(writer.held() == 0 || !reader.is_complete());
     Ok((responses(std::str::from_utf8(out.expose()).unwrap(), framing), reader.is_complete()))
 }
 
@@ -472,7 +472,8 @@ proptest! {
         let text = canonical()[which].to_string();
         let mut bytes = text.into_bytes();
         bytes.truncate(cut);
-        prop_assert!(read_request(&bytes).is_err() || bytes.ends_with(b"}"));
+        let accepted = read_request(&bytes).is_ok();
+        prop_assert!(!accepted || bytes.last() == Some(&b'}'), "a cut request was read");
         if let Some(byte) = bytes.get_mut(cut / 2) {
             *byte = b'1';
         }
