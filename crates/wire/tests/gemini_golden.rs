@@ -86,5 +86,5 @@ fn chat_completions_become_gemini() {
 
 #[test]
 fn gemini_becomes_chat_completions() {
-    assert_eq!(check("gemini-chat"), 4);
+    assert_eq!(check("gemini-chat"), 5);
 }
