@@ -58,7 +58,7 @@ fn is_alike(one: &[(&str, Json<'_>)], other: &[(&str, Json<'_>)]) -> bool {
 fn field<'a>(request: &mut EmbedRequest<'a>, name: &str, value: &mut Cursor<'a>) -> Result<bool, Refusal> {
     match name {
         // It stands in the path.
-        "model" => drop(value.skip()?),
+        "model" => value.skip().map(drop)?,
         "content" => request.inputs.push(text(value)?),
         "outputDimensionality" => request.dimensions = Some(count(value, "outputDimensionality")?),
         "taskType" => {
@@ -147,12 +147,12 @@ pub fn read_reply(body: &[u8]) -> Result<EmbedReply<'_>, Malformed> {
             ("usageMetadata", Kind::Object) => value.object(|key, _, value| {
                 match (spelled(key.plain()).as_ref(), value.kind()?) {
                     ("promptTokenCount", Kind::Number) => reply.tokens = value.count().ok().and_then(Usage::count),
-                    _ => drop(value.skip()?),
+                    _ => value.skip().map(drop)?,
                 }
                 Ok::<(), Malformed>(())
             })?,
             ("error", Kind::Object | Kind::String) => return Err(Malformed),
-            _ => drop(value.skip()?),
+            _ => value.skip().map(drop)?,
         }
         Ok(())
     })?;
@@ -165,7 +165,7 @@ fn vector<'a>(value: &mut Cursor<'a>) -> Result<Vector<'a>, Malformed> {
     value.object(|key, _, value| {
         match (key.raw(), value.kind()?) {
             ("values", Kind::Array) => values = Some(Json::read(value)?),
-            _ => drop(value.skip()?),
+            _ => value.skip().map(drop)?,
         }
         Ok::<(), Malformed>(())
     })?;

@@ -23,7 +23,7 @@ pub fn read_request(body: &[u8]) -> Result<EmbedRequest<'_>, Refusal> {
         }
         match (key.plain().as_ref(), value.kind()?) {
             // Read already, or a name for somebody whom the provider is not told of.
-            ("model" | "user", _) => drop(value.skip()?),
+            ("model" | "user", _) => value.skip().map(drop)?,
             ("input", Kind::String) => request.inputs.push(value.string()?.into()),
             ("input", Kind::Array) => {
                 let input = Json::read(value)?;
@@ -103,7 +103,7 @@ pub fn read_reply(body: &[u8]) -> Result<EmbedReply<'_>, Malformed> {
                         ("index", Kind::Number) => index = Some(value.count()?),
                         ("embedding", Kind::Array) => vector = Some(Vector::Numbers(Json::read(value)?)),
                         ("embedding", Kind::String) => vector = Some(Vector::Base64(value.string()?.into())),
-                        _ => drop(value.skip()?),
+                        _ => value.skip().map(drop)?,
                     }
                     Ok::<(), Malformed>(())
                 })?;
@@ -113,12 +113,12 @@ pub fn read_reply(body: &[u8]) -> Result<EmbedReply<'_>, Malformed> {
             ("usage", Kind::Object) => value.object(|key, _, value| {
                 match (key.raw(), value.kind()?) {
                     ("prompt_tokens", Kind::Number) => tokens = value.count().ok().and_then(Usage::count),
-                    _ => drop(value.skip()?),
+                    _ => value.skip().map(drop)?,
                 }
                 Ok::<(), Malformed>(())
             })?,
             ("error", Kind::Object | Kind::String) => return Err(Malformed),
-            _ => drop(value.skip()?),
+            _ => value.skip().map(drop)?,
         }
         Ok::<(), Malformed>(())
     })?;
