@@ -7,6 +7,7 @@
 pub mod answer;
 pub mod anthropic;
 mod base64;
+pub mod client;
 pub mod conversation;
 pub mod edit;
 pub mod embeddings;
