@@ -32,6 +32,7 @@ pub(crate) fn shape(api: Api) -> &'static dyn Shape {
 pub fn read_request(api: Api, body: &[u8]) -> Result<Request<'_>, Refusal> {
     match api {
         Api::Chat => openai::read_request(body),
+        Api::Messages => anthropic::read_request(body),
         _ => Err(Refusal::Untranslatable { field: "the format", target: api }),
     }
 }
@@ -43,6 +44,7 @@ pub fn read_request(api: Api, body: &[u8]) -> Result<Request<'_>, Refusal> {
 pub fn write_reply(api: Api, reply: &Reply<'_>, identity: &Identity, out: &mut ContentBuf) -> Result<(), Malformed> {
     match api {
         Api::Chat => openai::write_reply(reply, identity, out),
+        Api::Messages => anthropic::write_reply(reply, identity, out),
         _ => Err(Malformed),
     }
 }
@@ -53,6 +55,7 @@ pub fn writer(api: Api, array: bool, identity: Identity, wanted: Wanted) -> Opti
     let _ = array;
     match api {
         Api::Chat => Some(Box::new(openai::Writer::new(identity, wanted))),
+        Api::Messages => Some(Box::new(anthropic::Writer::new(identity, wanted))),
         _ => None,
     }
 }

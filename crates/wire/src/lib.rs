@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod anthropic;
+mod base64;
 pub mod conversation;
 pub mod edit;
 pub mod error;
