@@ -60,7 +60,7 @@ fn translated(direction: &str, kind: &str, input: &Value) -> Value {
 }
 
 fn check(direction: &str) -> usize {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(direction);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gemini").join(direction);
     let mut cases = 0;
     for entry in std::fs::read_dir(&folder).unwrap() {
         let path = entry.unwrap().path();
