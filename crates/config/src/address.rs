@@ -1,8 +1,20 @@
 //! Base URLs of providers. A URL can carry a secret (user information, a query): no message repeats one.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    ops::Range,
+};
 
-use crate::network::{Reach, reach};
+use lethe_policy::{Dialect, Rules};
+use lethe_types::Api;
+use toml::Spanned;
+
+use crate::{
+    check::Check,
+    file::FileProvider,
+    network::{Reach, reach},
+    preset::Preset,
+};
 
 /// How the server is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +127,133 @@ fn host_and_port(authority: &str) -> Result<(String, Option<u16>), &'static str>
         return Err("this is no IPv4 address: write four numbers, such as \"http://10.0.0.5:8000/v1\"");
     }
     Ok((host, port))
+}
+
+/// Where the provider is: as written, or as its preset says with the file's names filled in.
+pub(crate) fn of(
+    file: &FileProvider,
+    preset: Option<&Preset>,
+    dialect: Option<Dialect>,
+    span: &Range<usize>,
+    check: &mut Check<'_>,
+) -> Option<BaseUrl> {
+    misplaced(file, dialect, check);
+    let (url, at) = match (&file.base_url, preset.and_then(|preset| preset.base_url.as_ref())) {
+        (Some(url), _) => (url.get_ref().clone(), url.span()),
+        (None, Some(url)) => (filled(url, file, span, check)?, span.clone()),
+        (None, None) => {
+            let example = match dialect {
+                Some(Dialect::AzureOpenai) => "https://NAME.openai.azure.com",
+                _ => "https://host/v1",
+            };
+            check.problem(span.clone(), format!("this provider has no address: write base_url = \"{example}\""));
+            return None;
+        }
+    };
+    let mut url = check.take(at, BaseUrl::parse(&url).map_err(str::to_owned))?;
+    if dialect == Some(Dialect::AzureOpenai) && url.path.is_empty() {
+        url.path = if dated(file.api_version.as_ref()) { "/openai" } else { "/openai/v1" }.to_owned();
+    }
+    Some(url)
+}
+
+/// Fields that say something to one dialect only.
+fn misplaced(file: &FileProvider, dialect: Option<Dialect>, check: &mut Check<'_>) {
+    let Some(dialect) = dialect else { return };
+    for (written, name, belongs) in [
+        (&file.api_version, "api_version", Dialect::AzureOpenai),
+        (&file.location, "location", Dialect::Vertex),
+        (&file.project, "project", Dialect::Vertex),
+    ] {
+        if let Some(written) = written
+            && dialect != belongs
+        {
+            check.problem(written.span(), format!("{name} is for the dialect \"{}\": leave it out", belongs.name()));
+        }
+    }
+}
+
+/// `template` with `{region}`, `{location}` and `{project}` filled in.
+fn filled(template: &str, file: &FileProvider, span: &Range<usize>, check: &mut Check<'_>) -> Option<String> {
+    let aws = file.aws.as_ref().and_then(|aws| aws.get_ref().region.as_ref());
+    let names = [
+        ("{region}", aws.or(file.region.as_ref()), "region = \"eu-central-1\""),
+        ("{location}", file.location.as_ref(), "location = \"europe-west4\""),
+        ("{project}", file.project.as_ref(), "project = \"my-project\""),
+    ];
+    let mut url = template.to_owned();
+    for (place, written, example) in names {
+        if !url.contains(place) {
+            continue;
+        }
+        let Some(written) = written else {
+            check.problem(span.clone(), format!("where is it? Write {example}, or base_url"));
+            return None;
+        };
+        let text = written.get_ref();
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if !(1..=64).contains(&text.len()) || !text.bytes().all(plain) {
+            check.problem(written.span(), format!("this is no name that could stand in an address: write {example}"));
+            return None;
+        }
+        if text == "global" {
+            // The one location that has no name of its own in front of the host's.
+            url = url.replace(&format!("{place}-"), "");
+        }
+        url = url.replace(place, text);
+    }
+    Some(url)
+}
+
+/// Whether Azure's API is asked for by a date: then deployments stand in the path. <https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle>
+fn dated(version: Option<&Spanned<String>>) -> bool {
+    version.is_some_and(|version| !matches!(version.get_ref().as_str(), "preview" | "v1"))
+}
+
+/// The paths of Azure's API in one version.
+pub(crate) fn azure_paths(version: &Spanned<String>, rules: &mut Rules, check: &mut Check<'_>) {
+    let text = version.get_ref();
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if !(1..=32).contains(&text.len()) || !text.bytes().all(plain) {
+        check.problem(version.span(), "an API version is a day or a word: write api_version = \"2024-10-21\", or leave it out");
+        return;
+    }
+    let dated = dated(Some(version));
+    for api in &mut rules.apis {
+        let path = match api.api {
+            Api::Chat => "/chat/completions",
+            Api::Completions => "/completions",
+            Api::Embeddings => "/embeddings",
+            Api::Responses => "/responses",
+            _ => continue,
+        };
+        // Responses name the deployment in the body, as `model`.
+        let deployment = if dated && api.api != Api::Responses { "/deployments/{model}" } else { "" };
+        api.path = Some(format!("{deployment}{path}?api-version={text}"));
+    }
+}
+
+/// Plain HTTP and private addresses only where the operator says so (DESIGN, "The dialer").
+pub(crate) fn reachable(file: &FileProvider, url: &BaseUrl, span: &Range<usize>, check: &mut Check<'_>) {
+    let span = file.base_url.as_ref().map_or_else(|| span.clone(), Spanned::span);
+    let allowed = file.allow_private_network;
+    match (url.reach(), url.scheme) {
+        (Reach::Nowhere, _) => check.problem(span, "nobody answers at this address: write the server's own"),
+        (Reach::Private, _) if !allowed => check.problem(
+            span,
+            "this is a private or loopback address: write allow_private_network = true beside it, or a public host",
+        ),
+        (_, Scheme::Http) if !allowed => {
+            check.problem(span, "http:// is not protected in transit: write https://, or allow_private_network = true if the server is in a private network");
+        }
+        (Reach::Public, Scheme::Http) if url.is_address() => {
+            check.problem(span, "this address is public, and http:// is not protected in transit: write https://");
+        }
+        (Reach::Public, Scheme::Http) => {
+            check.notice(span, "http:// to a name: that it is inside a private network is the operator's assertion");
+        }
+        _ => {}
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,11 @@ use serde::{
 };
 use toml::Spanned;
 
-use crate::{date::Day, price::FilePrice, secret::SecretRef};
+use crate::{
+    date::Day,
+    price::FilePrice,
+    secret::{SecretRef, TextRef},
+};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -81,15 +85,33 @@ pub(crate) struct FileProvider {
     #[serde(default)]
     pub(crate) allow_private_network: bool,
     pub(crate) api_key: Option<Spanned<SecretRef>>,
+    pub(crate) api_version: Option<Spanned<String>>,
+    pub(crate) aws: Option<Spanned<FileAws>>,
     pub(crate) base_url: Option<Spanned<String>>,
     pub(crate) ca: Option<Spanned<String>>,
+    pub(crate) connect_seconds: Option<Spanned<u32>>,
     pub(crate) dialect: Option<Spanned<String>>,
     pub(crate) first_byte_seconds: Option<Spanned<u32>>,
     pub(crate) id: Option<Spanned<String>>,
     pub(crate) idle_seconds: Option<Spanned<u32>>,
+    pub(crate) location: Option<Spanned<String>>,
+    pub(crate) max_concurrent: Option<Spanned<u32>>,
     pub(crate) preset: Option<Spanned<String>>,
+    pub(crate) project: Option<Spanned<String>>,
+    pub(crate) prompt_cache: Option<Spanned<String>>,
+    pub(crate) region: Option<Spanned<String>>,
     pub(crate) terms: Option<Spanned<FileTerms>>,
     pub(crate) total_seconds: Option<Spanned<u32>>,
+}
+
+/// Keys of an AWS account or role.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FileAws {
+    pub(crate) access_key_id: Option<Spanned<TextRef>>,
+    pub(crate) region: Option<Spanned<String>>,
+    pub(crate) secret_access_key: Option<Spanned<SecretRef>>,
+    pub(crate) session_token: Option<Spanned<SecretRef>>,
 }
 
 #[derive(Deserialize)]
@@ -109,12 +131,15 @@ pub(crate) struct FileModel {
     pub(crate) operations: Spanned<Vec<Spanned<String>>>,
     pub(crate) price: Option<FilePrice>,
     pub(crate) routes: Spanned<Vec<FileRoute>>,
+    pub(crate) strategy: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FileRoute {
+    pub(crate) max_output_tokens: Option<Spanned<u32>>,
     pub(crate) model: Option<Spanned<String>>,
+    pub(crate) price: Option<FilePrice>,
     pub(crate) provider: Spanned<String>,
     pub(crate) weight: Option<Spanned<u32>>,
 }

@@ -16,19 +16,22 @@
 //! ```
 
 mod address;
+mod catalogue;
 mod check;
+mod credential;
 mod date;
 mod error;
 mod file;
 mod model;
 mod network;
 mod pem;
-mod preset;
+pub mod preset;
 mod price;
 mod provider;
 mod secret;
 mod server;
 mod settings;
+mod terms;
 
 use std::{
     ffi::OsString,
@@ -39,9 +42,7 @@ pub use address::{BaseUrl, Scheme};
 pub use error::{ConfigError, Notice, Problem};
 pub use lethe_types::Network;
 pub use price::{Amount, Price};
-pub use settings::{
-    ClientTls, Config, Control, Dialect, Engine, Gateway, Metering, Model, Provider, ProviderTerms, Route, Store,
-};
+pub use settings::{ClientTls, Config, Control, Engine, Gateway, Metering, Model, Provider, ProviderTerms, Route, Store};
 
 /// Looks up an environment variable; [`process_environment`] outside tests.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;

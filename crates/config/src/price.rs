@@ -13,6 +13,9 @@ const SCALE: u32 = 9;
 pub struct Amount(u128);
 
 impl Amount {
+    /// Nothing.
+    pub const ZERO: Self = Self(0);
+
     /// Billionths of the currency's unit.
     #[must_use]
     pub const fn nano_units(self) -> u128 {
@@ -55,6 +58,21 @@ pub struct Price {
     pub output_per_million: Amount,
 }
 
+impl Price {
+    /// A million input and a million output tokens together, in millionths of the currency's unit, rounded up.
+    ///
+    /// ```
+    /// use lethe_config::{Amount, Price};
+    /// let amount = |text| Amount::parse(text).unwrap_or(Amount::ZERO);
+    /// let price = Price { currency: "USD".into(), input_per_million: amount("0.25"), output_per_million: amount("2.0000001") };
+    /// assert_eq!(price.together(), Some(2_250_001));
+    /// ```
+    #[must_use]
+    pub fn together(&self) -> Option<u64> {
+        u64::try_from((self.input_per_million.0 + self.output_per_million.0).div_ceil(1000)).ok()
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FilePrice {
@@ -64,6 +82,11 @@ pub(crate) struct FilePrice {
 }
 
 impl FilePrice {
+    /// Where it stands.
+    pub(crate) fn span(&self) -> std::ops::Range<usize> {
+        self.currency.span()
+    }
+
     pub(crate) fn checked(&self, check: &mut Check<'_>) -> Option<Price> {
         let currency = self.currency.get_ref();
         if currency.len() != 3 || !currency.bytes().all(|byte| byte.is_ascii_uppercase()) {
@@ -76,7 +99,7 @@ impl FilePrice {
             check.take(written.span(), amount.ok_or_else(message))
         };
         let input_per_million = amount(&self.input_per_million);
-        let output_per_million = self.output_per_million.as_ref().map_or(Some(Amount(0)), amount);
+        let output_per_million = self.output_per_million.as_ref().map_or(Some(Amount::ZERO), amount);
         Some(Price { currency: currency.clone(), input_per_million: input_per_million?, output_per_million: output_per_million? })
     }
 }

@@ -123,6 +123,49 @@ impl<'de> Visitor<'de> for Reference {
     }
 }
 
+/// Something that may stand in the file or be looked up like a secret.
+pub(crate) enum TextRef {
+    Ref(SecretRef),
+    Text(String),
+}
+
+impl TextRef {
+    /// The text. Not for secrets.
+    pub(crate) fn resolve(&self, span: Range<usize>, check: &mut Check<'_>) -> Option<String> {
+        match self {
+            Self::Text(text) => Some(text.clone()),
+            Self::Ref(reference) => {
+                let bytes = reference.resolve(span, check)?;
+                String::from_utf8(bytes.expose().to_vec()).ok()
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for TextRef {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextOrReference)
+    }
+}
+
+struct TextOrReference;
+
+impl<'de> Visitor<'de> for TextOrReference {
+    type Value = TextRef;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text, { env = \"NAME\" } or { file = \"path\" }")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<TextRef, E> {
+        Ok(TextRef::Text(text.to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<TextRef, A::Error> {
+        Reference.visit_map(map).map(TextRef::Ref)
+    }
+}
+
 /// A string; anything else is refused without repeating it.
 struct Name(String);
 

@@ -2,10 +2,10 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use lethe_policy::{FieldRules, Terms, Timeouts};
-use lethe_types::{Operation, SecretBytes};
+use lethe_policy::{Credential, Dialect, PromptCache, Rules, Strategy, Terms, Timeouts};
+use lethe_types::{Capability, Region, SecretBytes};
 
-use crate::{BaseUrl, Network, Notice, Price, check::Check, file::File, model, provider, server};
+use crate::{BaseUrl, Network, Notice, Price, catalogue, check::Check, file::File, model, provider, server};
 
 /// A checked configuration. [`Config::default`] is what an empty file means.
 #[derive(Clone, Default)]
@@ -154,24 +154,19 @@ impl Default for Engine {
     }
 }
 
-/// A dialect that a server speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dialect {
-    /// OpenAI's.
-    OpenAi,
-}
-
 /// `[[provider]]`
 #[derive(Clone)]
 pub struct Provider {
     /// Unique id.
     pub id: String,
-    /// What the server speaks.
+    /// Name of the preset that its rules come from.
+    pub preset: &'static str,
+    /// How the server is spoken to.
     pub dialect: Dialect,
     /// Where the server is.
     pub base_url: BaseUrl,
-    /// Credential, if the server wants one.
-    pub api_key: Option<SecretBytes>,
+    /// How the server is shown who is asking.
+    pub credential: Credential,
     /// Private and loopback addresses are allowed.
     pub allow_private_network: bool,
     /// Further trust roots, DER.
@@ -179,9 +174,15 @@ pub struct Provider {
     /// Reviewed terms; without them its routes do not serve.
     pub terms: Option<ProviderTerms>,
     /// What the server accepts, the operator's extension included.
-    pub rules: FieldRules,
-    /// The operator's extension of the field allow-list alone, for the record.
+    pub rules: Rules,
+    /// The operator's extension of the field allow-lists alone, for the record.
     pub allowed_fields: Vec<String>,
+    /// Where the server processes content, as the operator says.
+    pub region: Option<Region>,
+    /// Requests that may be open there at once from one gateway.
+    pub max_concurrent: Option<u32>,
+    /// Whether the server's prompt cache may be used.
+    pub prompt_cache: PromptCache,
     /// Limits of waiting.
     pub timeouts: Timeouts,
 }
@@ -195,14 +196,16 @@ pub struct ProviderTerms {
     pub agreement: Option<String>,
 }
 
-/// `[[model]]`
+/// `[[model]]`, or one that a preset brings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Model {
-    /// The name in requests.
+    /// The name in requests. A `*` at its end stands for any name that begins so; of several that fit, the longest holds.
     pub id: String,
-    /// Operations that this version serves; at least one.
-    pub operations: Vec<Operation>,
-    /// Where it is served; at least one.
+    /// What it can be asked for; at least one.
+    pub capabilities: Vec<Capability>,
+    /// How a route is chosen.
+    pub strategy: Strategy,
+    /// Where it is served; none for names that a wildcard would take in and that no provider serves without keeping content.
     pub routes: Vec<Route>,
     /// What it costs its callers.
     pub price: Option<Price>,
@@ -213,10 +216,14 @@ pub struct Model {
 pub struct Route {
     /// Position in [`Config::providers`].
     pub provider: usize,
-    /// The provider's name of the model.
+    /// The provider's name of the model. A `*` in it stands for what the `*` of the model's id stood for.
     pub model: String,
     /// Share of the traffic, from 1 to 1000.
     pub weight: u32,
+    /// Price of a million input and a million output tokens together, in millionths of the currency's unit, rounded up.
+    pub price: Option<u64>,
+    /// The most that the model answers, in tokens, where that is known.
+    pub max_output_tokens: Option<u32>,
 }
 
 /// Checks `file`. What comes back after a problem was noted is never used.
@@ -224,9 +231,10 @@ pub(crate) fn from_file(file: File, check: &mut Check<'_>) -> Config {
     let gateway = server::gateway(file.gateway.unwrap_or_default(), check);
     let control = server::control(&file.control.unwrap_or_default(), check);
     let engine = server::engine(&file.engine.unwrap_or_default(), file.provider.is_empty(), check);
-    let providers = provider::all(&file.provider, check);
-    let models = model::all(&file.model, &providers, check);
-    provider::without_models(&providers, &file.model, check);
-    let providers = providers.into_iter().filter_map(|named| named.provider).collect();
+    let named = provider::all(&file.provider, check);
+    let mut models = model::all(&file.model, &named, check);
+    catalogue::bring(&named, &file.model, &mut models, check);
+    catalogue::except(&named, &mut models);
+    let providers = named.into_iter().filter_map(|named| named.provider).collect();
     Config { gateway, control, engine, providers, models, notices: Vec::new() }
 }

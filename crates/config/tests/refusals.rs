@@ -3,8 +3,9 @@
 
 use std::{ffi::OsString, path::Path};
 
-use lethe_config::{ClientTls, Config, ConfigError, Scheme};
-use lethe_types::Operation;
+use lethe_config::{ClientTls, Config, ConfigError, Provider, Scheme};
+use lethe_policy::{ApiRules, Credential};
+use lethe_types::{Api, Capability};
 
 const SECRET: &str = "sk-0123456789-very-secret";
 
@@ -35,6 +36,17 @@ fn environment(name: &str) -> Option<OsString> {
         "BROKEN" => Some(format!("{SECRET}\n{SECRET}").into()),
         _ => None,
     }
+}
+
+fn credential(provider: &Provider) -> &[u8] {
+    match &provider.credential {
+        Credential::Key(key) => key.expose(),
+        Credential::Aws { .. } | Credential::None => panic!("no key"),
+    }
+}
+
+fn chat(provider: &Provider) -> &ApiRules {
+    provider.rules.for_api(Api::Chat).unwrap()
 }
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
@@ -73,12 +85,13 @@ fn the_text_that_all_cases_start_from_is_accepted() {
     let config = accepted(&format!("{PROVIDER}{MODEL}"));
     let provider = &config.providers[0];
     assert_eq!((provider.id.as_str(), provider.base_url.scheme, provider.base_url.port), ("openai", Scheme::Https, 443));
-    assert_eq!(provider.api_key.as_ref().unwrap().expose(), SECRET.as_bytes());
-    assert!(provider.rules.force_store_false, "api.openai.com gets the openai preset");
+    assert_eq!(credential(provider), SECRET.as_bytes());
+    let forced = [("store".to_owned(), "false".to_owned())];
+    assert_eq!((provider.preset, chat(provider).force.as_slice()), ("openai", forced.as_slice()), "by its host");
     let terms = &provider.terms.as_ref().unwrap().terms;
     assert_eq!((terms.reviewed, terms.review_due), (1_790_812_800_000, 1_822_348_800_000));
     let model = &config.models[0];
-    assert_eq!((model.operations.as_slice(), model.routes[0].model.as_str()), ([Operation::Chat].as_slice(), "gpt-5-mini"));
+    assert_eq!((model.capabilities.as_slice(), model.routes[0].model.as_str()), ([Capability::Chat].as_slice(), "gpt-5-mini"));
     assert!(!config.engine.enabled, "a provider is configured");
     assert!(config.notices.is_empty());
 }
@@ -203,7 +216,7 @@ fn a_secret_file_holds_the_secret_alone() {
     let text = with("{ env = \"KEY\" }", "{ file = \"openai.key\" }");
     let parse = || lethe_config::parse(&text, &folder.path().join("lethe.toml"), &environment);
     std::fs::write(&key, format!("{SECRET}\r\n")).unwrap();
-    assert_eq!(parse().unwrap().providers[0].api_key.as_ref().unwrap().expose(), SECRET.as_bytes());
+    assert_eq!(credential(&parse().unwrap().providers[0]), SECRET.as_bytes());
     std::fs::write(&key, format!("{SECRET} {SECRET}")).unwrap();
     assert!(parse().err().unwrap().to_string().contains("must hold the secret alone"));
     std::fs::write(&key, vec![b'x'; 100_000]).unwrap();
@@ -222,7 +235,8 @@ fn private_networks_are_asked_for() {
     refused_at(&with(url, "\"http://api.example.com/v1\""), "5:12", &["https://", "allow_private_network = true"]);
     let config = accepted(&with(url, "\"http://vllm.example.com/v1\"\nallow_private_network = true"));
     assert!(config.notices[0].message.contains("operator's assertion"));
-    assert!(!config.providers[0].rules.force_store_false, "any other host gets the openai-compatible preset");
+    let provider = &config.providers[0];
+    assert_eq!((provider.preset, chat(provider).force.len()), ("openai-compatible", 0), "any other host");
     refused_at(&with(url, "\"http://8.8.8.8/v1\"\nallow_private_network = true"), "5:12", &["public"]);
     refused_at(&with(url, "\"https://0.0.0.0/v1\"\nallow_private_network = true"), "5:12", &["nobody answers"]);
     refused_at(&with(url, "\"api.openai.com\""), "5:12", &["starts with https://"]);
@@ -233,16 +247,16 @@ fn providers() {
     refused_at(&format!("{PROVIDER}{PROVIDER}{MODEL}"), "14:6", &["two providers with the id \"openai\""]);
     refused_at(&with("id = \"openai\"", "id = \"Open AI\""), "3:6", &["an id is"]);
     refused_at(&with("id = \"openai\"\n", ""), "2:1", &["no id", "id = \"openai\""]);
+    refused_at(&with("dialect = \"openai\"", "dialect = \"klingon\""), "4:11", &["no such dialect", "\"anthropic\" or"]);
     refused_at(
-        &with("dialect = \"openai\"", "dialect = \"anthropic\""),
+        &with("dialect = \"openai\"", "dialect = \"openai\"\npreset = \"anthropic\""),
         "4:11",
-        &["\"anthropic\" is not in this version", "dialect = \"openai\""],
+        &["the preset speaks \"anthropic\""],
     );
-    refused_at(&with("dialect = \"openai\"", "dialect = \"klingon\""), "4:11", &["no such dialect"]);
     refused_at(&with("dialect = \"openai\"\n", ""), "2:1", &["dialect = \"openai\""]);
     refused_at(&with("base_url = \"https://api.openai.com/v1\"\n", ""), "2:1", &["base_url = "]);
     refused_at(
-        &with("dialect = \"openai\"", "preset = \"anthropic\""),
+        &with("dialect = \"openai\"", "preset = \"opnai\""),
         "4:10",
         &["no such preset", "\"openai\" or \"openai-compatible\""],
     );
@@ -256,22 +270,18 @@ fn providers() {
     refused_at(&with("id = \"openai\"", "id = \"openai\"\nallow_fields = [\"Top-K\"]"), "4:17", &["allow_fields = [\"top_k\"]"]);
     let config = accepted(&with("id = \"openai\"", "id = \"openai\"\nallow_fields = [\"top_k\"]"));
     let provider = &config.providers[0];
-    assert!(provider.rules.chat_fields.contains(&"top_k".to_owned()) && provider.rules.chat_fields.is_sorted());
+    assert!(chat(provider).fields.contains(&"top_k".to_owned()) && chat(provider).fields.is_sorted());
     assert_eq!(provider.allowed_fields, ["top_k"]);
     assert_eq!(config.notices.len(), 1);
 }
 
 #[test]
-fn a_preset_alone_needs_models() {
-    refused_at(
-        "[[provider]]\npreset = \"openai\"\napi_key = { env = \"KEY\" }\n",
-        "2:10",
-        &["has no models", "no model catalogue", "[[model]]", "routes = [{ provider = \"openai\""],
-    );
+fn a_provider_needs_models() {
+    refused_at(PROVIDER, "3:6", &["has no models", "no model leads to it", "[[model]]", "routes = [{ provider = \"openai\""]);
     let config = accepted(&format!("[[provider]]\npreset = \"openai\"\napi_key = {{ env = \"KEY\" }}\n{MODEL}"));
     assert_eq!(config.providers[0].base_url.host, "api.openai.com");
+    assert_eq!(config.models.len(), 1, "what the file says of models holds alone");
     assert!(config.notices[0].message.contains("503 provider_terms"), "no terms: told, and allowed");
-    refused_at(PROVIDER, "3:6", &["no model leads to it"]);
 }
 
 #[test]
@@ -297,11 +307,12 @@ fn terms() {
 #[test]
 fn models() {
     refused_at(&format!("{PROVIDER}{MODEL}{MODEL}"), "19:6", &["two models with the id \"gpt-5-mini\""]);
-    refused_at(&with("id = \"gpt-5-mini\"", "id = \"gpt-*\""), "14:6", &["wildcards are not in this version"]);
+    refused_at(&with("id = \"gpt-5-mini\"", "id = \"gpt-*-mini\""), "14:6", &["one * at the end"]);
     refused_at(&with("id = \"gpt-5-mini\"", "id = \"gpt 5\""), "14:6", &["without spaces"]);
     refused_at(&with("[\"chat\"]", "[]"), "15:14", &["operations = [\"chat\"]"]);
     refused_at(&with("[\"chat\"]", "[\"chat\", \"fax\"]"), "15:23", &["no such operation"]);
-    refused_at(&with("[\"chat\"]", "[\"responses\"]"), "15:14", &["no operation that this version serves"]);
+    refused_at(&with("[\"chat\"]", "[\"video\"]"), "15:14", &["no operation that this version serves"]);
+    refused_at(&with("[\"chat\"]", "[\"rerank\"]"), "16:24", &["no way to be asked for rerank"]);
     let error = refused(&with("{ provider = \"openai\" }", ""));
     assert!(error.contains("\nlethe.toml:16:10: this model has no route"), "{error}");
     refused_at(
@@ -310,9 +321,9 @@ fn models() {
         &["no provider \"opnai\"", "write \"openai\""],
     );
     refused_at(&with("{ provider = \"openai\" }", "{ provider = \"openai\", weight = 0 }"), "16:43", &["from 1 to 1000"]);
-    let config = accepted(&with("[\"chat\"]", "[\"chat\", \"responses\"]"));
-    assert_eq!(config.models[0].operations, [Operation::Chat]);
-    assert!(config.notices[0].message.contains("\"responses\" is not in this version"));
+    let config = accepted(&with("[\"chat\"]", "[\"responses\", \"chat\", \"messages\", \"images\"]"));
+    assert_eq!(config.models[0].capabilities, [Capability::Chat], "any chat model serves all chat formats");
+    assert!(config.notices[0].message.contains("\"images\" is not in this version"));
 }
 
 #[test]

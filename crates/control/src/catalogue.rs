@@ -119,9 +119,22 @@ async fn models(start: &ControlStart, store: &Store, providers: &[Provider]) -> 
         for (route, id) in setup.routes.iter().zip(ids) {
             let position = providers.iter().position(|provider| provider.id == route.provider);
             let provider = position.and_then(|position| u32::try_from(position).ok()).ok_or(ControlError::UnknownProvider)?;
-            routes.push(Route { id, provider, model: route.model.clone(), weight: route.weight });
+            routes.push(Route {
+                id,
+                provider,
+                model: route.model.clone(),
+                weight: route.weight,
+                price: route.price,
+                max_output_tokens: route.max_output_tokens,
+            });
         }
-        models.push(Model { id: setup.id.clone(), operations: setup.operations.clone(), routes, created: setup.created });
+        models.push(Model {
+            id: setup.id.clone(),
+            capabilities: setup.capabilities.clone(),
+            strategy: setup.strategy,
+            routes,
+            created: setup.created,
+        });
     }
     Ok(models)
 }

@@ -7,7 +7,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use lethe_link::Down;
 use lethe_policy::KeyEntry;
 use lethe_store::{ApiKey, Counter, Store, StoreError};
-use lethe_types::{AccountPseudonym, Clock, KeyHash, KeyId, Millis};
+use lethe_types::{AccountPseudonym, Clock, KeyHash, KeyId, Millis, Region};
 use tokio::sync::broadcast;
 
 use crate::{ControlError, base64url};
@@ -93,13 +93,13 @@ impl Keys {
     }
 
     /// Makes a key. `ControlError::Store` as [`Store::add_key`] says.
-    pub(crate) async fn create(&self, name: &str) -> Result<NewKey, ControlError> {
+    pub(crate) async fn create(&self, name: &str, region: Option<Region>) -> Result<NewKey, ControlError> {
         let (key, hash) = new_secret(KEY_PREFIX)?;
         let account = new_account()?;
         let changes = self.changes.lock().await;
         let created = self.clock.now();
-        let id = self.store.add_key(hash, account, name, created).await?;
-        let entry = KeyEntry { hash, id, account };
+        let id = self.store.add_key(hash, account, name, region, created).await?;
+        let entry = KeyEntry { hash, id, account, region };
         let version = self.store.raise(Counter::SnapshotVersion).await?;
         {
             let mut known = self.known();
@@ -152,5 +152,5 @@ fn new_account() -> Result<AccountPseudonym, ControlError> {
 }
 
 fn entry(key: &ApiKey) -> KeyEntry {
-    KeyEntry { hash: key.hash, id: key.id, account: key.account }
+    KeyEntry { hash: key.hash, id: key.id, account: key.account, region: key.region }
 }

@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use lethe_store::{Store, StoreError};
-use lethe_types::{Clock, KeyId, Millis};
+use lethe_types::{Clock, KeyId, Millis, Region};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -182,7 +182,7 @@ async fn list_keys(State(operator): Shared, page: Result<Query<Page>, QueryRejec
         .map(|key| {
             json!({
                 "id": key.id.0, "account": key.account.to_string(), "name": key.name,
-                "created_ms": key.created, "revoked_ms": key.revoked,
+                "created_ms": key.created, "revoked_ms": key.revoked, "region": key.region.as_ref().map(Region::as_str),
             })
         })
         .collect();
@@ -193,16 +193,20 @@ async fn list_keys(State(operator): Shared, page: Result<Query<Page>, QueryRejec
 #[serde(deny_unknown_fields)]
 struct NewKeyRequest {
     name: String,
+    /// Where the content of its requests may be processed.
+    #[serde(default)]
+    region: Option<String>,
 }
 
-/// `POST /v1/keys {"name"}`: the only answer that ever holds the key.
+/// `POST /v1/keys {"name", "region"}`: the only answer that ever holds the key.
 async fn create_key(State(operator): Shared, body: Result<Bytes, BytesRejection>) -> Result<Response, Refusal> {
     let body = body.map_err(|_| Refusal::Body)?;
     let request: NewKeyRequest = serde_json::from_slice(&body).map_err(|_| Refusal::Body)?;
-    let new = operator.keys.create(&request.name).await?;
+    let region = request.region.as_deref().map(|tag| Region::new(tag).ok_or(Refusal::Region)).transpose()?;
+    let new = operator.keys.create(&request.name, region).await?;
     let answer = json!({
         "id": new.entry.id.0, "key": new.key, "account": new.entry.account.to_string(),
-        "name": request.name, "created_ms": new.created,
+        "name": request.name, "created_ms": new.created, "region": request.region,
     });
     Ok((StatusCode::CREATED, Json(answer)).into_response())
 }
@@ -268,6 +272,7 @@ enum Refusal {
     Name,
     NotFound,
     Query,
+    Region,
     SocketOnly,
     Token,
     Unavailable,
@@ -301,6 +306,11 @@ impl IntoResponse for Refusal {
             Self::Name => (StatusCode::BAD_REQUEST, "invalid_name", "a name has 1 to 64 printable characters"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "there is nothing here"),
             Self::Query => (StatusCode::BAD_REQUEST, "invalid_query", "`after` and `limit` are whole numbers"),
+            Self::Region => (
+                StatusCode::BAD_REQUEST,
+                "invalid_region",
+                "a region has 1 to 15 lower-case letters, digits and '-', such as \"eu\"",
+            ),
             Self::SocketOnly => (StatusCode::FORBIDDEN, "socket_only", "tokens are made on the Unix socket only"),
             Self::Token => (StatusCode::UNAUTHORIZED, "unauthorized", "send `Authorization: Bearer` and an operator token"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the database cannot be used right now"),

@@ -199,7 +199,7 @@ impl Obedience<'_> {
 /// The first key, if one is wanted and there has never been any.
 async fn first_key(start: &ControlStart, keys: &Keys) -> Result<Option<String>, ControlError> {
     if start.first_key && keys.list(KeyId(0), 1).await?.is_empty() {
-        return Ok(Some(keys.create(FIRST_KEY).await?.key));
+        return Ok(Some(keys.create(FIRST_KEY, None).await?.key));
     }
     Ok(None)
 }

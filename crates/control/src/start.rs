@@ -6,8 +6,8 @@
 use std::path::PathBuf;
 
 use lethe_handover::{Identity, MESSAGE_LIMIT, Role};
-use lethe_policy::Provider;
-use lethe_types::{Operation, SecretBytes};
+use lethe_policy::{Provider, Strategy};
+use lethe_types::{Capability, SecretBytes};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -39,8 +39,10 @@ pub struct ProviderSetup {
 pub struct ModelSetup {
     /// The name in requests.
     pub id: String,
-    /// Operations that it serves.
-    pub operations: Vec<Operation>,
+    /// What it can be asked for.
+    pub capabilities: Vec<Capability>,
+    /// How a route is chosen.
+    pub strategy: Strategy,
     /// Where it is served; control numbers the routes.
     pub routes: Vec<RouteSetup>,
     /// When it was configured, seconds since the epoch.
@@ -56,6 +58,10 @@ pub struct RouteSetup {
     pub model: String,
     /// Share of the traffic, relative to the other routes' weights.
     pub weight: u32,
+    /// As in [`lethe_policy::Route::price`].
+    pub price: Option<u64>,
+    /// As in [`lethe_policy::Route::max_output_tokens`].
+    pub max_output_tokens: Option<u32>,
 }
 
 /// Everything control needs to know.

@@ -3,14 +3,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lethe_confine::secret::{Arena, Secret};
-use lethe_policy::{Credential, Model, Provider, ProviderKind, Route, Snapshot, Standing, Terms, UpstreamTls};
+use lethe_policy::{
+    Credential, Dialect, Model, PromptCache, Provider, ProviderKind, Route, Rules, Snapshot, Standing, Terms, UpstreamTls,
+};
 use lethe_tls::client_of_public;
-use lethe_types::Millis;
+use lethe_types::{Millis, Region};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+
+use crate::health::Health;
 
 /// Name in every node's certificate.
 const NODE_NAME: &str = "node.lethe.internal";
@@ -30,17 +34,31 @@ pub(crate) enum CatalogueError {
 pub(crate) struct Upstream {
     /// Unlike every other upstream of this process: connections are pooled under it.
     pub(crate) unique: u64,
+    pub(crate) id: String,
     pub(crate) endpoint: u32,
     pub(crate) kind: ProviderKind,
-    pub(crate) rules: lethe_policy::FieldRules,
+    pub(crate) dialect: Dialect,
+    pub(crate) rules: Rules,
     pub(crate) host_header: String,
     pub(crate) base_path: String,
-    pub(crate) bearer: Option<Secret>,
+    pub(crate) credential: Shown,
     pub(crate) tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    pub(crate) connect: Duration,
     pub(crate) first_byte: Duration,
     pub(crate) idle: Duration,
     pub(crate) total: Duration,
+    pub(crate) region: Option<Region>,
+    pub(crate) max_concurrent: Option<u32>,
+    pub(crate) prompt_cache: PromptCache,
+    pub(crate) health: Arc<Health>,
     terms: Option<Terms>,
+}
+
+/// How a provider is shown who is asking, with what is secret in secret memory.
+pub(crate) enum Shown {
+    Aws { access_key_id: String, secret_access_key: Secret, session_token: Option<Secret> },
+    Key(Secret),
+    None,
 }
 
 /// Everything that a gateway may serve.
@@ -48,47 +66,60 @@ pub(crate) struct Catalogue {
     upstreams: Vec<Arc<Upstream>>,
     models: Vec<Model>,
     by_name: HashMap<String, usize>,
+    /// Models whose id has a `*`: what stands before it, what behind it, and the model. The longest beginning first.
+    wildcards: Vec<(String, String, usize)>,
 }
 
 impl Catalogue {
-    /// Makes a snapshot ready. `link` is the TLS configuration toward Lethe's own parts.
-    pub(crate) fn new(snapshot: &Snapshot, link: &Arc<ClientConfig>, arena: &Arena) -> Result<Self, CatalogueError> {
+    /// Makes a snapshot ready. `link` is the TLS configuration toward Lethe's own parts; `before` is what was served until now, whose
+    /// providers' health is known.
+    pub(crate) fn new(
+        snapshot: &Snapshot,
+        link: &Arc<ClientConfig>,
+        arena: &Arena,
+        before: Option<&Self>,
+    ) -> Result<Self, CatalogueError> {
         let upstreams = snapshot
             .providers
             .iter()
-            .map(|provider| Upstream::new(provider, link, arena).map(Arc::new))
+            .map(|provider| Upstream::new(provider, link, arena, before).map(Arc::new))
             .collect::<Result<Vec<_>, _>>()?;
         let routes = snapshot.models.iter().flat_map(|model| &model.routes);
         if routes.into_iter().any(|route| index(route) >= upstreams.len()) {
             return Err(CatalogueError::Route);
         }
         let by_name = snapshot.models.iter().enumerate().map(|(at, model)| (model.id.clone(), at)).collect();
-        Ok(Self { upstreams, models: snapshot.models.clone(), by_name })
-    }
-
-    pub(crate) fn model(&self, id: &str) -> Option<&Model> {
-        self.models.get(*self.by_name.get(id)?)
-    }
-
-    pub(crate) fn models(&self) -> impl Iterator<Item = &Model> {
-        self.models.iter()
-    }
-
-    /// A route of `model` whose provider may serve at `now`, by weight; `dice` is any number.
-    pub(crate) fn route<'a>(&'a self, model: &'a Model, now: Millis, dice: u64) -> Option<(&'a Route, &'a Arc<Upstream>)> {
-        let open = || {
-            let routes = model.routes.iter().filter_map(|route| Some((route, self.upstreams.get(index(route))?)));
-            routes.filter(|(route, upstream)| route.weight > 0 && upstream.may_serve(now))
+        let split = |(at, model): (usize, &Model)| {
+            let (before, behind) = model.id.split_once('*')?;
+            Some((before.to_owned(), behind.to_owned(), at))
         };
-        let total: u64 = open().map(|(route, _)| u64::from(route.weight)).sum();
-        let mut left = dice.checked_rem(total)?;
-        open().find(|(route, _)| match left.checked_sub(u64::from(route.weight)) {
-            None => true,
-            Some(rest) => {
-                left = rest;
-                false
-            }
+        let mut wildcards: Vec<_> = snapshot.models.iter().enumerate().filter_map(split).collect();
+        wildcards.sort_by_key(|(before, behind, _)| std::cmp::Reverse((before.len(), behind.len())));
+        Ok(Self { upstreams, models: snapshot.models.clone(), by_name, wildcards })
+    }
+
+    /// The model with this name, and what the `*` in its id stands for.
+    pub(crate) fn model<'a>(&self, id: &'a str) -> Option<(&Model, &'a str)> {
+        if let Some(at) = self.by_name.get(id)
+            && !id.contains('*')
+        {
+            return Some((self.models.get(*at)?, ""));
+        }
+        self.wildcards.iter().find_map(|(before, behind, at)| {
+            let star = id.strip_prefix(before.as_str())?.strip_suffix(behind.as_str())?;
+            let named = !star.is_empty() && star.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'`\\$*?#%".contains(&byte));
+            Some((self.models.get(*at).filter(|_| named)?, star))
         })
+    }
+
+    /// Every model that can be named, without wildcards.
+    pub(crate) fn models(&self) -> impl Iterator<Item = &Model> {
+        self.models.iter().filter(|model| !model.id.contains('*'))
+    }
+
+    /// Where `route` leads.
+    pub(crate) fn upstream(&self, route: &Route) -> Option<&Arc<Upstream>> {
+        self.upstreams.get(index(route))
     }
 }
 
@@ -97,7 +128,12 @@ fn index(route: &Route) -> usize {
 }
 
 impl Upstream {
-    fn new(provider: &Provider, link: &Arc<ClientConfig>, arena: &Arena) -> Result<Self, CatalogueError> {
+    fn new(
+        provider: &Provider,
+        link: &Arc<ClientConfig>,
+        arena: &Arena,
+        before: Option<&Catalogue>,
+    ) -> Result<Self, CatalogueError> {
         static UNIQUE: AtomicU64 = AtomicU64::new(0);
         let name = |host: &str| ServerName::try_from(host.to_owned()).map_err(|_| CatalogueError::Provider);
         let (tls, default_port) = match &provider.tls {
@@ -108,29 +144,45 @@ impl Upstream {
                 (Some((config.map_err(|_| CatalogueError::Provider)?, name(&provider.host)?)), 443)
             }
         };
-        let bearer = match &provider.credential {
-            Credential::None => None,
-            Credential::Bearer(secret) => Some(arena.put(secret.expose()).map_err(|_| CatalogueError::Secrets)?),
+        let keep = |secret: &lethe_types::SecretBytes| arena.put(secret.expose()).map_err(|_| CatalogueError::Secrets);
+        let credential = match &provider.credential {
+            Credential::None => Shown::None,
+            Credential::Key(secret) => Shown::Key(keep(secret)?),
+            Credential::Aws { access_key_id, secret_access_key, session_token } => Shown::Aws {
+                access_key_id: access_key_id.clone(),
+                secret_access_key: keep(secret_access_key)?,
+                session_token: session_token.as_ref().map(keep).transpose()?,
+            },
         };
+        // What is known of a provider stays known when the configuration changes.
+        let known = before.and_then(|before| before.upstreams.iter().find(|upstream| upstream.id == provider.id));
+        let seconds = |seconds: u32| Duration::from_secs(seconds.into());
         // An IPv6 address stands in brackets (RFC 3986 section 3.2.2).
         let host = if provider.host.contains(':') { format!("[{}]", provider.host) } else { provider.host.clone() };
         Ok(Self {
             unique: UNIQUE.fetch_add(1, Ordering::Relaxed),
+            id: provider.id.clone(),
             endpoint: provider.endpoint,
             kind: provider.kind,
+            dialect: provider.dialect,
             rules: provider.rules.clone(),
             host_header: if provider.port == default_port { host } else { format!("{host}:{}", provider.port) },
             base_path: provider.base_path.clone(),
-            bearer,
+            credential,
             tls,
-            first_byte: Duration::from_secs(provider.timeouts.first_byte_seconds.into()),
-            idle: Duration::from_secs(provider.timeouts.idle_seconds.into()),
-            total: Duration::from_secs(provider.timeouts.total_seconds.into()),
+            connect: seconds(provider.timeouts.connect_seconds),
+            first_byte: seconds(provider.timeouts.first_byte_seconds),
+            idle: seconds(provider.timeouts.idle_seconds),
+            total: seconds(provider.timeouts.total_seconds),
+            region: provider.region,
+            max_concurrent: provider.max_concurrent,
+            prompt_cache: provider.prompt_cache,
+            health: known.map_or_else(|| Health::new(Instant::now()), |known| Arc::clone(&known.health)),
             terms: provider.terms.clone(),
         })
     }
 
-    fn may_serve(&self, now: Millis) -> bool {
+    pub(crate) fn may_serve(&self, now: Millis) -> bool {
         match self.kind {
             // An own node keeps nothing because its kernel says so, not because of terms.
             ProviderKind::Node => true,

@@ -7,19 +7,19 @@ use std::time::Duration;
 
 use lethe_http1::{RequestHead, Response, ServerConn, within};
 use lethe_tls::{Socket, TlsStream};
-use lethe_types::{Failure, Refused};
+use lethe_types::{Api, Failure, Refused};
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
+use crate::answer::{After, answer_problem, tell};
 use crate::budget::{Share, connection_bytes};
 use crate::endpoint::{self, Endpoint};
-use crate::exchange::{self, After, answer_problem, tell};
 use crate::meter::Meter;
 use crate::problem::Problem;
 use crate::shared::NotReady;
 use crate::upstream::Upstreams;
-use crate::{auth, counts, listener, models};
+use crate::{auth, counts, exchange, listener, models, openapi};
 
 /// A handshake is not given up for another client's before it has had this long.
 const FRESH: Duration = Duration::from_secs(1);
@@ -76,19 +76,19 @@ pub(crate) async fn serve(socket: TcpStream, tls: Option<Arc<ServerConfig>>, ups
         let share = if beyond { None } else { upstreams.purse.take(bytes) };
         let Some(mut share) = share else {
             connection.close_after_this();
-            answer_problem(&mut connection, &Problem::overloaded()).await;
+            answer_problem(&mut connection, &Problem::overloaded(), Api::Chat, None).await;
             break;
         };
         let head = match within(head_time, connection.read_head()).await {
             Ok(Ok(Some(head))) => head,
             Ok(Ok(None)) => return,
             Ok(Err(error)) => {
-                answer_problem(&mut connection, &Problem::head(error)).await;
+                answer_problem(&mut connection, &Problem::head(error), Api::Chat, None).await;
                 break;
             }
             Err(_) => {
                 connection.close_after_this();
-                answer_problem(&mut connection, &Problem::head_timeout()).await;
+                answer_problem(&mut connection, &Problem::head_timeout(), Api::Chat, None).await;
                 break;
             }
         };
@@ -113,34 +113,43 @@ pub(crate) async fn serve(socket: TcpStream, tls: Option<Arc<ServerConfig>>, ups
 async fn request(connection: &mut ServerConn<Socket>, head: &RequestHead, upstreams: &Rc<Upstreams>, share: &mut Share) -> After {
     let shared = &upstreams.shared;
     let found = endpoint::find(head);
+    let api = match &found {
+        Ok(Endpoint::Exchange(asked)) => asked.api,
+        _ => endpoint::dialect(head.path()),
+    };
+    // What this API is, is no secret.
+    if let Ok(Endpoint::OpenApi) = found {
+        return openapi::answer(connection).await;
+    }
     let key = match auth::authenticate(head, upstreams) {
         Ok(key) => key,
         // Without a snapshot no key is known: that is not the caller's fault.
         Err(problem) => {
             let problem = upstreams.catalogue().err().map_or(problem, Problem::not_ready);
-            return answer_problem(connection, &problem).await;
+            return answer_problem(connection, &problem, api, None).await;
         }
     };
     let endpoint = match found {
         Ok(endpoint) => endpoint,
-        Err(problem) => return answer_problem(connection, &problem).await,
+        Err(problem) => return answer_problem(connection, &problem, api, None).await,
     };
     // Never unmetered: without room for its record a request is not served.
     let Some(permit) = shared.permit() else {
-        return answer_problem(connection, &Problem::not_ready(NotReady::OutboxFull)).await;
+        return answer_problem(connection, &Problem::not_ready(NotReady::OutboxFull), api, None).await;
     };
-    let meter = Meter::start(permit, key.account, endpoint.operation());
+    let meter = Meter::start(permit, key.account, endpoint.operation(), api);
     let catalogue = match upstreams.catalogue() {
         Ok(catalogue) => catalogue,
-        Err(reason) => return tell(connection, &Problem::not_ready(reason), meter).await,
+        Err(reason) => return tell(connection, &Problem::not_ready(reason), None, meter).await,
     };
     let body = match endpoint {
-        Endpoint::Exchange(operation) => return exchange::serve(connection, head, operation, upstreams, share, meter).await,
-        Endpoint::Models => models::list(&catalogue),
-        Endpoint::Model(id) => match models::one(&catalogue, &id) {
+        Endpoint::Exchange(asked) => return exchange::serve(connection, head, asked, &key, upstreams, share, meter).await,
+        Endpoint::Models(api) => models::list(&catalogue, api),
+        Endpoint::Model(id, api) => match models::one(&catalogue, &id, api) {
             Some(body) => body,
-            None => return tell(connection, &Problem::model_unknown(), meter).await,
+            None => return tell(connection, &Problem::model_unknown(), None, meter).await,
         },
+        Endpoint::OpenApi => return After::Close,
     };
     let response = Response { status: 200, content_type: "application/json", ..Response::default() };
     let sent = connection.respond(response, body.expose()).await;

@@ -1,29 +1,36 @@
 //! The gateway: the process that sees content. It serves clients, meters, and passes on; it opens nothing.
 //!
 //! One request, from top to bottom: [`listener`] accepts and hands the connection to a worker; `connection` reads a head;
-//! `endpoint` finds the operation; `auth` the account; `exchange` reads the body, applies the rules, picks a route and asks
-//! `upstream`; `relay` passes the answer; `meter` records the policy's facts and nothing else; `counts`
-//! says what went wrong. `linked` keeps the link to
+//! `endpoint` finds the operation; `auth` the account; `exchange` reads the body and applies the rules; `routing` finds the routes that may
+//! serve, by `health` and the operator's strategy; `attempts` asks one after the other through `upstream`, each with what `outgoing` makes of the
+//! request; `answer` and `relay` pass what comes; `meter` records the policy's facts and nothing else; `counts` says what went wrong. `linked` keeps the link to
 //! control, `supervised` the channel to the supervisor, `probes` answers readiness.
 
+mod answer;
+mod attempts;
 mod auth;
 mod budget;
 mod catalogue;
 mod connection;
 mod counts;
+mod dice;
 mod endpoint;
 mod exchange;
 #[cfg(feature = "fault-injection")]
 mod fault;
+mod health;
 mod idle;
 mod linked;
 mod listener;
 mod meter;
 mod models;
+mod openapi;
+mod outgoing;
 mod pool;
 mod probes;
 mod problem;
 mod relay;
+mod routing;
 mod run;
 mod shared;
 mod supervised;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use lethe_confine::secret::Arena;
 use lethe_link::{Down, client};
+use lethe_policy::Snapshot;
 use lethe_policy::endpoints::CONTROL_ENDPOINT;
 use lethe_tls::TlsStream;
 use rustls::ClientConfig;
@@ -13,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Catalogue, CatalogueError};
 use crate::counts::COUNTS;
 use crate::shared::Shared;
 
@@ -60,6 +61,11 @@ impl Link {
         timeout(HANDSHAKE, TlsStream::connect(socket, Arc::clone(&self.config), name)).await.ok()?.ok()
     }
 
+    fn catalogue(&self, snapshot: &Snapshot) -> Result<Catalogue, CatalogueError> {
+        let before = self.shared.catalogue().ok().map(|(_, catalogue)| catalogue);
+        Catalogue::new(snapshot, &self.nodes, &self.arena, before.as_deref())
+    }
+
     fn take(&self, frame: Down, endpoints: &mpsc::UnboundedSender<Vec<u8>>) {
         match frame {
             Down::Ack { .. } | Down::Heartbeat => {}
@@ -73,7 +79,7 @@ impl Link {
             Down::Isolate => self.shared.isolate(),
             Down::KeyAdded(entry) => self.shared.add_key(entry),
             Down::KeyRevoked(id) => self.shared.revoke_key(id),
-            Down::Snapshot(snapshot) => match Catalogue::new(&snapshot, &self.nodes, &self.arena) {
+            Down::Snapshot(snapshot) => match self.catalogue(&snapshot) {
                 Ok(catalogue) => {
                     COUNTS.know(snapshot.models.iter().flat_map(|model| &model.routes).map(|route| route.id));
                     self.shared.replace(catalogue, &snapshot.keys);

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use lethe_link::Permit;
-use lethe_types::{AccountPseudonym, Clock, Failure, Millis, Operation, RouteId, SystemClock};
+use lethe_types::{AccountPseudonym, Api, Clock, Failure, Millis, Operation, RouteId, SystemClock};
 use lethe_usage::{Kind, Quality, UNDERWAY, UnitClass, Usage};
 
 use crate::counts::COUNTS;
@@ -28,6 +28,8 @@ pub(crate) struct Meter {
     first_byte_ms: Option<u32>,
     account: AccountPseudonym,
     operation: Operation,
+    /// The format that the client speaks.
+    pub(crate) api: Api,
     pub(crate) route: RouteId,
     pub(crate) units: Option<Units>,
     /// A reserve has been recorded: the last record settles it.
@@ -35,7 +37,7 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    pub(crate) fn start(permit: Permit, account: AccountPseudonym, operation: Operation) -> Self {
+    pub(crate) fn start(permit: Permit, account: AccountPseudonym, operation: Operation, api: Api) -> Self {
         Self {
             permit: Some(permit),
             started: Instant::now(),
@@ -43,6 +45,7 @@ impl Meter {
             first_byte_ms: None,
             account,
             operation,
+            api,
             route: RouteId::NONE,
             units: None,
             reserved: false,

@@ -1,26 +1,44 @@
-//! `GET /v1/models` and `GET /v1/models/{id}`, from the snapshot.
+//! The list of models and one model's entry, from the snapshot, in OpenAI's form or Gemini's.
 
 use lethe_content::ContentBuf;
+use lethe_policy::Model;
+use lethe_types::{Api, Capability};
 use lethe_wire::openai::ModelObject;
 
 use crate::catalogue::Catalogue;
 
-pub(crate) fn list(catalogue: &Catalogue) -> ContentBuf {
+pub(crate) fn list(catalogue: &Catalogue, api: Api) -> ContentBuf {
     let mut out = ContentBuf::new();
-    out.extend(b"{\"object\":\"list\",\"data\":[");
+    let (head, tail): (&[u8], &[u8]) = match api {
+        Api::GenerateContent => (b"{\"models\":[", b"]}"),
+        // Anthropic's clients page through lists; this is the only page.
+        _ => (b"{\"object\":\"list\",\"has_more\":false,\"data\":[", b"]}"),
+    };
+    out.extend(head);
     for (position, model) in catalogue.models().enumerate() {
         if position > 0 {
             out.extend(b",");
         }
-        ModelObject { id: &model.id, created: model.created }.write_wire(&mut out);
+        write(model, &model.id, api, &mut out);
     }
-    out.extend(b"]}");
+    out.extend(tail);
     out
 }
 
-pub(crate) fn one(catalogue: &Catalogue, id: &str) -> Option<ContentBuf> {
-    let model = catalogue.model(id)?;
+pub(crate) fn one(catalogue: &Catalogue, id: &str, api: Api) -> Option<ContentBuf> {
+    let (model, _) = catalogue.model(id)?;
     let mut out = ContentBuf::new();
-    ModelObject { id: &model.id, created: model.created }.write_wire(&mut out);
+    write(model, id, api, &mut out);
     Some(out)
+}
+
+fn write(model: &Model, id: &str, api: Api, out: &mut ContentBuf) {
+    match api {
+        Api::GenerateContent => {
+            let chat = model.capabilities.contains(&Capability::Chat);
+            let embeddings = model.capabilities.contains(&Capability::Embeddings);
+            let _ = (chat, embeddings);
+        }
+        _ => ModelObject { id, created: model.created }.write_wire(out),
+    }
 }

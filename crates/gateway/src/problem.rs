@@ -2,9 +2,13 @@
 
 use lethe_content::ContentBuf;
 use lethe_http1::{BodyError, HeadError};
-use lethe_types::{Failure, Refused};
+use lethe_types::{Api, Failure, Refused};
+use lethe_wire::conversation::Str;
+use lethe_wire::error::{ErrorBody, ErrorType};
 use lethe_wire::json::Flaw;
-use lethe_wire::openai::{ErrorBody, ErrorType, Refusal};
+use lethe_wire::refusal::Refusal;
+
+use crate::routing::NoRoute;
 
 use crate::shared::NotReady;
 
@@ -41,13 +45,25 @@ impl Problem {
         self
     }
 
-    /// The body in the client's dialect.
-    pub(crate) fn body(&self) -> ContentBuf {
-        ErrorBody { message: &self.message, kind: self.kind, param: self.param.as_deref(), code: self.code }.write_wire()
+    /// What the client is told, in whichever shape.
+    pub(crate) fn error(&self) -> ErrorBody<'_> {
+        ErrorBody {
+            status: self.status,
+            message: Str::of(&self.message),
+            kind: self.kind,
+            param: self.param.as_deref(),
+            code: self.code,
+        }
+    }
+
+    /// The body for a client that speaks `api`.
+    pub(crate) fn body(&self, api: Api) -> ContentBuf {
+        self.error().write_wire(api)
     }
 
     pub(crate) fn key_missing() -> Self {
-        let message = "No API key. Send it as `Authorization: Bearer lethe_…`.";
+        let message =
+            "No API key, or more than one. Send it as `Authorization: Bearer lethe_…`, `x-api-key` or `x-goog-api-key`.";
         Self::new(401, ErrorType::Authentication, "missing_api_key", message)
     }
 
@@ -57,7 +73,7 @@ impl Problem {
     }
 
     pub(crate) fn not_found() -> Self {
-        let message = "There is no such endpoint. Served are POST /v1/chat/completions, POST /v1/embeddings, GET /v1/models and GET /v1/models/{id}.";
+        let message = "There is no such endpoint. GET /openapi.json lists what is served.";
         Self::invalid(404, "unknown_endpoint", message)
     }
 
@@ -67,14 +83,56 @@ impl Problem {
         problem
     }
 
-    pub(crate) fn query() -> Self {
-        Self::invalid(400, "query_not_accepted", "No query is accepted in a URL: URLs end up in logs. Send it in the body.")
+    pub(crate) fn query(query: &str) -> Self {
+        let is_key = query.split('&').any(|part| part.starts_with("key="));
+        let message = if is_key {
+            "A key in a URL ends up in logs and histories: send it in the header `x-goog-api-key`."
+        } else {
+            "No query is accepted in a URL: URLs end up in logs. Send it in the body."
+        };
+        Self::invalid(400, "query_not_accepted", message)
     }
 
     pub(crate) fn header(name: &'static str) -> Self {
         let message =
             format!("The header `{name}` asks for features that are not on the reviewed list. Send the request without it.");
         Self::invalid(400, "unsupported_header", message).param(name)
+    }
+
+    /// A value of a header that lists features, which the provider's preset does not list.
+    pub(crate) fn header_value(name: &'static str, value: &str) -> Self {
+        let value = lethe_wire::refusal::FieldName::new(value);
+        let message = format!(
+            "The header `{name}` asks for `{}`, which is not on the reviewed list of what this model's provider may be sent. Leave it out.",
+            value.as_str()
+        );
+        Self::invalid(400, "unsupported_header", message).param(name)
+    }
+
+    /// A value of one of Lethe's own request headers.
+    pub(crate) fn own_header(name: &'static str, expected: &str) -> Self {
+        Self::invalid(400, "unsupported_header", format!("The header `{name}` must be {expected}.")).param(name)
+    }
+
+    /// No route of the model may serve.
+    pub(crate) fn no_route(reason: NoRoute, operation: &str) -> Self {
+        let message = match reason {
+            NoRoute::Operation => return Self::model_operation(operation),
+            NoRoute::Terms => return Self::terms(),
+            NoRoute::Provider => {
+                "None of the providers that `lethe-provider` names serves this model. Leave the header out, or name another."
+            }
+            NoRoute::Region => {
+                "No provider of this model is in the region that the API key or the header `lethe-region` requires."
+            }
+        };
+        Self::invalid(400, "no_route", message)
+    }
+
+    /// Every provider has as many requests as it may.
+    pub(crate) fn provider_busy() -> Self {
+        let message = "Every provider of this model has as many requests as it may have at once. Try again shortly.";
+        Self::new(503, ErrorType::Server, "provider_busy", message).retry_after(1)
     }
 
     pub(crate) fn media_type() -> Self {
@@ -95,6 +153,23 @@ impl Problem {
     /// The client asked for JSON and named a body that is none, or the like.
     pub(crate) fn refusal(refusal: &Refusal) -> Self {
         match refusal {
+            Refusal::BadMedia(name, expected) => {
+                Self::invalid(400, "bad_media", format!("`{name}` must be {expected}.")).param(*name)
+            }
+            Refusal::Untranslatable { field, target } => {
+                let message = format!(
+                    "This model's provider is asked in the format `{}`, which cannot express `{field}`. Leave it out, or choose a model whose provider takes your own format.",
+                    target.name()
+                );
+                Self::invalid(400, "unsupported_field", message).param(*field)
+            }
+            Refusal::UntranslatableUnknown(name) => {
+                let message = format!(
+                    "This model's provider is asked in another format, and nothing is known of the field `{}` that could be said there. Leave it out, or choose a model whose provider takes your own format.",
+                    name.as_str()
+                );
+                Self::invalid(400, "unsupported_field", message).param(name.as_str())
+            }
             Refusal::Conflict(conflict) => Self::conflict(conflict),
             Refusal::DuplicateField(name) => {
                 let message = "The same field occurs twice (names are compared without case and escapes). Send it once.";

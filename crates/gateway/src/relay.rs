@@ -5,14 +5,78 @@ use std::time::Instant;
 use lethe_content::ContentBuf;
 use lethe_http1::{Response, ServerConn};
 use lethe_tls::Socket;
-use lethe_types::Failure;
+use lethe_types::{Api, Failure};
+use lethe_wire::conversation::Malformed;
 use lethe_wire::openai::ChatStream;
+use lethe_wire::passage::Passage;
 
+use crate::answer::{self, Wish};
+use crate::attempts::Answered;
 use crate::budget::{SMALL_BYTES, Share};
 use crate::counts;
 use crate::meter::{CLIENT_GONE, Meter, Units};
 use crate::problem::Problem;
 use crate::upstream::Answering;
+
+/// What reads a provider's stream and writes the client's.
+pub(crate) enum Stream {
+    /// Chat completions as they are: the way of most requests.
+    Chat(ChatStream),
+    /// Everything else.
+    Passage(Box<Passage>),
+}
+
+impl Stream {
+    fn pass(&mut self, pending: &mut ContentBuf, out: &mut ContentBuf) -> Result<(), Malformed> {
+        match self {
+            Self::Chat(chat) => chat.pass(pending, out),
+            Self::Passage(passage) => passage.pass(pending, out),
+        }
+    }
+
+    fn end(&mut self, out: &mut ContentBuf) -> Result<(), Malformed> {
+        match self {
+            Self::Chat(chat) => chat.end(out),
+            Self::Passage(passage) => passage.end(out),
+        }
+    }
+
+    fn fail(&mut self, api: Api, problem: &Problem, out: &mut ContentBuf) {
+        match self {
+            Self::Chat(_) => problem.error().write_event(api, out),
+            Self::Passage(passage) => passage.fail(api, &problem.error(), out),
+        }
+    }
+
+    const fn done(&self) -> bool {
+        match self {
+            Self::Chat(chat) => chat.done,
+            Self::Passage(passage) => passage.done,
+        }
+    }
+
+    const fn failed(&self) -> bool {
+        match self {
+            Self::Chat(chat) => chat.failed,
+            Self::Passage(passage) => passage.failed,
+        }
+    }
+
+    fn held(&self) -> usize {
+        match self {
+            Self::Chat(_) => 0,
+            Self::Passage(passage) => passage.held(),
+        }
+    }
+
+    fn units(&self, prompt: u32) -> Units {
+        let (usage, deltas) = match self {
+            Self::Chat(chat) => (chat.usage, chat.deltas),
+            Self::Passage(passage) => (passage.usage, passage.deltas),
+        };
+        answer::units(usage, prompt, deltas)
+    }
+}
 
 /// How a stream ended, with its tokens so far in the meter.
 pub(crate) enum Ended {
@@ -25,14 +89,18 @@ pub(crate) enum Ended {
 /// Passes the answer to the client. `prompt` is the estimate of the prompt's tokens, should the provider not report them.
 pub(crate) async fn stream(
     connection: &mut ServerConn<Socket>,
-    mut answering: Answering,
-    mut chat: ChatStream,
+    answered: Answered,
+    wish: &Wish,
+    mut stream: Stream,
     prompt: u32,
-    deadline: Instant,
     share: &mut Share,
     meter: &mut Meter,
 ) -> Ended {
-    connection.start(Response { status: 200, content_type: "text/event-stream", ..Response::default() });
+    let Answered { mut answering, deadline, served, open, .. } = answered;
+    let _open = open;
+    let content_type = if wish.array { "application/json" } else { "text/event-stream" };
+    let fields = served.fields();
+    connection.start(Response { status: 200, content_type, fields: &fields, ..Response::default() });
     let (mut pending, mut out) = (ContentBuf::new(), ContentBuf::new());
     let base = share.bytes();
     let failure = loop {
@@ -41,34 +109,28 @@ pub(crate) async fn stream(
             read = answering.read_some(&mut pending) => read,
             () = connection.gone() => break Failure::ClientGone,
         };
-        // Events are small. One that is not takes room like a body.
-        if pending.len() > SMALL_BYTES && !share.holds_block(base, pending.capacity()) {
-            meter.units = Some(units(&chat, prompt));
-            return broken(connection, &Problem::overloaded()).await;
+        // Events are small. One that is not takes room like a body, and so does what is held back.
+        if pending.len() + stream.held() > SMALL_BYTES && !share.holds_block(base, pending.capacity() + stream.held()) {
+            meter.units = Some(stream.units(prompt));
+            return broken(connection, stream, wish.api, &Problem::overloaded()).await;
         }
         let fault = match read {
-            Ok(true) if Instant::now() < deadline => chat.pass(&mut pending, &mut out).err().map(|_| Failure::Malformed),
+            Ok(true) if Instant::now() < deadline => stream.pass(&mut pending, &mut out).err().map(|_| Failure::Malformed),
             Ok(true) => Some(Failure::TimeoutTotal),
-            Ok(false) => match chat.end() {
-                Ok(last) => {
-                    out.extend(last);
-                    None
-                }
-                Err(_) => Some(Failure::Cut),
-            },
+            Ok(false) => stream.end(&mut out).err().map(|_| Failure::Cut),
             // The last line has passed: what becomes of the connection after it does not matter.
-            Err(_) if chat.done => None,
+            Err(_) if stream.done() => None,
             // What had arrived before the fault is passed all the same.
-            Err(failure) => match chat.pass(&mut pending, &mut out) {
-                Ok(()) if chat.done => None,
+            Err(failure) => match stream.pass(&mut pending, &mut out) {
+                Ok(()) if stream.done() => None,
                 _ => Some(failure),
             },
         };
-        meter.units = Some(units(&chat, prompt));
+        meter.units = Some(stream.units(prompt));
         if pending.is_empty() {
             pending.release();
         }
-        let ends = chat.done && !chat.failed && fault.is_none();
+        let ends = stream.done() && !stream.failed() && fault.is_none();
         if ends || !out.is_empty() {
             // The last event and the end of the answer leave together.
             let sent = if ends { connection.finish(out.expose()).await } else { connection.chunk_of(&mut out).await };
@@ -80,7 +142,7 @@ pub(crate) async fn stream(
         if let Some(failure) = fault {
             break failure;
         }
-        if chat.failed {
+        if stream.failed() {
             // The provider's own error has been passed; after it there is no clean end.
             meter.failed(Failure::ErrorInAnswer);
             return Ended::Broken(502);
@@ -90,21 +152,19 @@ pub(crate) async fn stream(
             return Ended::Clean;
         }
     };
-    meter.units = Some(units(&chat, prompt));
+    meter.units = Some(stream.units(prompt));
     meter.failed(failure);
     if failure == Failure::ClientGone {
         return Ended::Broken(CLIENT_GONE);
     }
-    broken(connection, &Problem::provider(failure)).await
+    broken(connection, stream, wish.api, &Problem::provider(failure)).await
 }
 
 /// An error event, and then no end: SDKs raise on the first, everybody else sees the second.
-async fn broken(connection: &mut ServerConn<Socket>, problem: &Problem) -> Ended {
+async fn broken(connection: &mut ServerConn<Socket>, mut stream: Stream, api: Api, problem: &Problem) -> Ended {
     counts::told(problem);
     let mut event = ContentBuf::new();
-    event.extend(b"data: ");
-    event.extend(problem.body().expose());
-    event.extend(b"\n\n");
+    stream.fail(api, problem, &mut event);
     drop(connection.chunk(event.expose()).await);
     Ended::Broken(problem.status)
 }
@@ -115,12 +175,5 @@ async fn drain(mut answering: Answering) {
     let end = async { while rest.len() < 4096 && answering.read_some(&mut rest).await == Ok(true) {} };
     if tokio::time::timeout(std::time::Duration::from_millis(100), end).await.is_ok() {
         answering.done();
-    }
-}
-
-fn units(chat: &ChatStream, prompt: u32) -> Units {
-    match chat.tokens {
-        Some(tokens) => Units { input: tokens.input, output: tokens.output, reported: true },
-        None => Units { input: prompt, output: chat.deltas, reported: false },
     }
 }

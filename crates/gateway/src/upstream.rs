@@ -2,26 +2,23 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use lethe_content::ContentBuf;
 use lethe_http1::{ClientConn, ClientError, ResponseHead, within};
-use lethe_providers::openai;
+use lethe_providers::{Call, Credential};
 use lethe_tls::{Socket, TlsError, TlsStream};
-use lethe_types::{Failure, Operation};
-use lethe_wire::edit::Edits;
+use lethe_types::{Clock, Failure, SystemClock};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::budget::{Purse, Share};
-use crate::catalogue::Upstream;
+use crate::catalogue::{Shown, Upstream};
 use crate::idle::Idle;
+use crate::outgoing::Ask;
 use crate::pool::Pool;
 use crate::shared::{NotReady, Shared};
 use crate::view::{AtHand, View};
 
-/// For a TLS handshake.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Bodies up to this size leave in one write with their head.
 const JOINED: usize = 64 * 1024;
 
@@ -51,14 +48,6 @@ pub(crate) enum Unread {
     Overloaded,
 }
 
-/// A request on its way: operation, the client's body with what is changed in it, and whether a stream is wanted.
-pub(crate) struct Ask {
-    pub(crate) operation: Operation,
-    pub(crate) body: ContentBuf,
-    pub(crate) edits: Edits,
-    pub(crate) stream: bool,
-}
-
 impl Upstreams {
     pub(crate) fn new(shared: Arc<Shared>, idle: Arc<Idle>) -> Self {
         let purse = Purse::new(Arc::clone(&shared.budget));
@@ -76,7 +65,7 @@ impl Upstreams {
     }
 
     async fn exchange(self: &Rc<Self>, upstream: Arc<Upstream>, ask: Ask) -> Result<Answering, Failure> {
-        let request = write(&upstream, &ask).ok_or(Failure::Malformed)?;
+        let request = write(&upstream, &ask).ok_or(Failure::Internal)?;
         if let Some(mut connection) = self.pool.take(upstream.unique) {
             match exchange(&mut connection, &request, &ask).await {
                 Ok(head) => return Ok(self.answering(head, connection, upstream)),
@@ -95,30 +84,51 @@ impl Upstreams {
     }
 
     async fn connect(&self, upstream: &Upstream) -> Result<Socket, Failure> {
+        timeout(upstream.connect, self.connect_now(upstream)).await.unwrap_or(Err(Failure::TimeoutConnect))
+    }
+
+    async fn connect_now(&self, upstream: &Upstream) -> Result<Socket, Failure> {
         let socket = self.shared.dialer.dial(upstream.endpoint).await?;
         let socket = TcpStream::from_std(socket.into()).map_err(|_| Failure::Connect)?;
         let Some((config, name)) = &upstream.tls else { return Ok(Socket::Plain(socket)) };
-        match timeout(HANDSHAKE, TlsStream::connect(socket, Arc::clone(config), name.clone())).await {
-            Ok(Ok(stream)) => Ok(Socket::Tls(Box::new(stream))),
-            Ok(Err(TlsError::Io)) => Err(Failure::Connect),
-            Ok(Err(TlsError::Protocol)) | Err(_) => Err(Failure::Tls),
+        match TlsStream::connect(socket, Arc::clone(config), name.clone()).await {
+            Ok(stream) => Ok(Socket::Tls(Box::new(stream))),
+            Err(TlsError::Io) => Err(Failure::Connect),
+            Err(TlsError::Protocol) => Err(Failure::Tls),
         }
     }
 }
 
 /// The bytes that leave first: the head, and the body with it unless that is large.
 fn write(upstream: &Upstream, ask: &Ask) -> Option<ContentBuf> {
-    let target = openai::Target {
+    let pieces: Vec<&[u8]> = ask.edits.pieces(ask.body.expose()).filter(|piece| !piece.is_empty()).collect();
+    let beta: Vec<&str> = ask.beta.iter().map(String::as_str).collect();
+    let call = Call {
+        dialect: upstream.dialect,
+        api: ask.api,
+        rules: upstream.rules.for_api(ask.api)?,
+        model: &ask.model,
+        stream: ask.stream,
         host: &upstream.host_header,
         base_path: &upstream.base_path,
-        bearer: upstream.bearer.as_ref().map(lethe_confine::secret::Secret::expose),
-        stream: ask.stream,
+        credential: match &upstream.credential {
+            Shown::None => Credential::None,
+            Shown::Key(key) => Credential::Key(key.expose()),
+            Shown::Aws { access_key_id, secret_access_key, session_token } => Credential::Aws {
+                access_key_id,
+                secret_access_key: secret_access_key.expose(),
+                session_token: session_token.as_ref().map(lethe_confine::secret::Secret::expose),
+            },
+        },
+        now: SystemClock.now(),
+        beta: &beta,
+        body: &pieces,
     };
     let length = ask.edits.length(ask.body.len());
     let joined = length <= JOINED;
-    let mut request = openai::request_head(&target, openai::path(ask.operation)?, length, if joined { length } else { 0 });
+    let mut request = lethe_providers::head(&call, if joined { length } else { 0 })?;
     if joined {
-        ask.edits.apply(ask.body.expose(), &mut request);
+        pieces.iter().for_each(|piece| request.extend(piece));
     }
     Some(request)
 }
@@ -168,7 +178,14 @@ impl Answering {
 
     /// Whether `text` quotes the credential that was sent.
     pub(crate) fn quotes_credential(&self, text: &[u8]) -> bool {
-        self.upstream.bearer.as_ref().is_some_and(|secret| lethe_wire::openai::quotes(text, secret.expose()))
+        let quotes = |secret: &lethe_confine::secret::Secret| lethe_wire::answer::quotes(text, secret.expose());
+        match &self.upstream.credential {
+            Shown::None => false,
+            Shown::Key(key) => quotes(key),
+            Shown::Aws { secret_access_key, session_token, .. } => {
+                quotes(secret_access_key) || session_token.as_ref().is_some_and(quotes)
+            }
+        }
     }
 
     /// Keeps the connection for another request, if it can be.

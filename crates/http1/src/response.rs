@@ -13,6 +13,8 @@ pub struct Response<'a> {
     pub retry_after: Option<u32>,
     /// `Allow`, for 405.
     pub allow: Option<&'a str>,
+    /// Further fields, such as what a gateway says of itself; names in lower case.
+    pub fields: &'a [(&'static str, &'a str)],
 }
 
 impl Response<'_> {
@@ -29,7 +31,8 @@ impl Response<'_> {
         out.extend(b" ");
         out.extend(reason(self.status).as_bytes());
         out.extend(b"\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\n");
-        for (name, value) in [("content-type", self.content_type), ("allow", self.allow.unwrap_or_default())] {
+        let own = [("content-type", self.content_type), ("allow", self.allow.unwrap_or_default())];
+        for (name, value) in own.into_iter().chain(self.fields.iter().copied()) {
             if !value.is_empty() {
                 for part in [name, ": ", value, "\r\n"] {
                     out.extend(part.as_bytes());

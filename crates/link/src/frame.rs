@@ -5,7 +5,7 @@
 //! endian. Nothing that goes up can carry text.
 
 use lethe_policy::{KeyEntry, Snapshot};
-use lethe_types::{AccountPseudonym, Failure, KeyHash, KeyId, Refused, RouteId};
+use lethe_types::{AccountPseudonym, Failure, KeyHash, KeyId, Refused, Region, RouteId};
 use lethe_usage::{InstanceId, RECORD_BYTES, RecordError, UsageRecord};
 
 /// Size of a frame's header.
@@ -31,7 +31,8 @@ const DURABLE: u8 = 0x88;
 const HELLO_BYTES: usize = 22;
 const BEAT_BYTES: usize = 20;
 const TALLY_BYTES: usize = 13;
-const KEY_BYTES: usize = 44;
+/// Hash, number, account, and the region's tag filled up with zeros.
+const KEY_BYTES: usize = 59;
 
 /// The first frame of a gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -251,6 +252,15 @@ impl Frame for Up {
     }
 }
 
+/// A region's tag, if there is one.
+fn region(bytes: [u8; Region::LENGTH]) -> Result<Option<Region>, FrameError> {
+    if bytes == [0; Region::LENGTH] {
+        return Ok(None);
+    }
+    let text = std::str::from_utf8(&bytes).map_err(|_| FrameError::Body)?.trim_end_matches('\0');
+    Region::new(text).map(Some).ok_or(FrameError::Body)
+}
+
 impl Frame for Down {
     fn admit(kind: u8, length: usize) -> Result<(), FrameError> {
         let fits = match kind {
@@ -282,6 +292,7 @@ impl Frame for Down {
                 hash: KeyHash(field(body, 0)?),
                 id: KeyId(u32::from_le_bytes(field(body, 32)?)),
                 account: AccountPseudonym(u64::from_le_bytes(field(body, 36)?)),
+                region: region(field(body, 44)?)?,
             })),
             KEY_REVOKED => Ok(Self::KeyRevoked(KeyId(u32::from_le_bytes(field(body, 0)?)))),
             SNAPSHOT => match postcard::take_from_bytes::<Snapshot>(body) {
@@ -316,6 +327,7 @@ impl Frame for Down {
                 out.extend(entry.hash.0);
                 out.extend(entry.id.0.to_le_bytes());
                 out.extend(entry.account.0.to_le_bytes());
+                out.extend(entry.region.map_or([0; Region::LENGTH], |region| *region.bytes()));
             }
             Self::KeyRevoked(id) => {
                 header(out, KEY_REVOKED, 4)?;

@@ -20,9 +20,9 @@ pub use frame::{Beat, Counted, Down, FrameError, Hello, Tally, Up};
 pub use outbox::{AckError, Outbox, Permit};
 
 /// ALPN protocol name (RFC 7301) of this version of the link.
-pub const ALPN: &[u8] = b"lethe-link/1";
+pub const ALPN: &[u8] = b"lethe-link/2";
 /// Version in [`Hello`].
-pub const PROTOCOL: u16 = 1;
+pub const PROTOCOL: u16 = 2;
 /// Each side sends a heartbeat this often, in seconds.
 pub const HEARTBEAT_SECONDS: u64 = 1;
 /// A side that hears nothing for this long closes the connection, in seconds.

@@ -86,6 +86,11 @@ pub fn endpoint(method: &str, path: &str) -> Option<Conflict> {
     if path.starts_with("/v1/chat/completions") && (method != "POST" || path.len() > "/v1/chat/completions".len()) {
         return Some(STORED_COMPLETIONS);
     }
+    // Below it are stored responses, but for counting and compacting, which keep nothing and are not there either.
+    let below = path.strip_prefix("/v1/responses").filter(|rest| !matches!(*rest, "/compact" | "/input_tokens"));
+    if below.is_some_and(|rest| rest.starts_with('/') || rest.is_empty() && method != "POST") {
+        return Some(STORED_RESPONSES);
+    }
     ENDPOINTS
         .iter()
         .find(|conflict| path.strip_prefix(conflict.field).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
@@ -97,6 +102,11 @@ const STORED_COMPLETIONS: Conflict = Conflict {
     instead: "completions are not stored, so there is nothing to list, read, change or delete",
 };
 
+const STORED_RESPONSES: Conflict = Conflict {
+    field: "/v1/responses",
+    instead: "responses are not stored, so there is nothing to read, cancel or delete; send the items with each request",
+};
+
 const ENDPOINTS: &[Conflict] = &[
     Conflict { field: "/v1/assistants", instead: "assistants are stored; send instructions and messages with each request" },
     Conflict { field: "/v1/batches", instead: "batches wait in a store; send the requests to /v1/chat/completions one by one" },
@@ -106,24 +116,33 @@ const ENDPOINTS: &[Conflict] = &[
     Conflict { field: "/v1/evals", instead: "evaluations store content; run them on your side" },
     Conflict { field: "/v1/files", instead: "files are stored; send the content inline in the message" },
     Conflict { field: "/v1/fine_tuning", instead: "fine-tuning stores and trains on content" },
+    Conflict { field: "/v1/messages/batches", instead: "batches wait in a store; send the requests to /v1/messages one by one" },
     Conflict { field: "/v1/skills", instead: "skills are stored; send instructions with each request" },
     Conflict { field: "/v1/threads", instead: "threads are stored; send the messages with each request" },
     Conflict { field: "/v1/uploads", instead: "uploads are stored; send the content inline in the message" },
     Conflict { field: "/v1/vector_stores", instead: "vector stores keep content; search on your side and send what you found" },
     Conflict { field: "/v1/videos", instead: "video jobs are stored by the provider" },
+    Conflict { field: "/v1beta/cachedContents", instead: "cached contents are stored; send the content in `contents`" },
+    Conflict { field: "/v1beta/corpora", instead: "corpora are stored; search on your side and send what you found" },
+    Conflict { field: "/v1beta/files", instead: "files are stored; send the content inline as `inlineData`" },
+    Conflict { field: "/v1beta/fileSearchStores", instead: "stores keep content; search on your side and send what you found" },
+    Conflict { field: "/v1beta/interactions", instead: "interactions are stored; send the contents with each request" },
+    Conflict { field: "/v1beta/tunedModels", instead: "tuning stores and trains on content" },
 ];
 
 #[cfg(test)]
 mod tests {
     use lethe_types::Api;
 
-    use super::{ENDPOINTS, FIELDS, GEMINI_FIELDS, MESSAGES_FIELDS, RESPONSES_FIELDS, endpoint, field};
+    use super::{Conflict, ENDPOINTS, FIELDS, GEMINI_FIELDS, MESSAGES_FIELDS, RESPONSES_FIELDS, endpoint, field};
 
     #[test]
     fn tables_are_sorted_and_lower_case() {
         for table in [ENDPOINTS, FIELDS, GEMINI_FIELDS, MESSAGES_FIELDS, RESPONSES_FIELDS] {
             assert!(table.is_sorted_by_key(|conflict| conflict.field));
-            assert!(table.iter().all(|conflict| conflict.field == conflict.field.to_lowercase()));
+            let lower =
+                |conflict: &Conflict| conflict.field.starts_with("/v1beta/") || conflict.field == conflict.field.to_lowercase();
+            assert!(table.iter().all(lower));
         }
     }
 
@@ -133,6 +152,8 @@ mod tests {
         assert!(endpoint("GET", "/v1/filesystem").is_none());
         assert!(endpoint("GET", "/v1/chat/completions").is_some());
         assert!(endpoint("DELETE", "/v1/chat/completions/x").is_some());
+        assert!(endpoint("POST", "/v1/responses").is_none() && endpoint("POST", "/v1/messages").is_none());
+        assert!(endpoint("GET", "/v1/responses/resp_1").is_some() && endpoint("GET", "/v1/responses").is_some());
         assert!(field(Api::Chat, "store").is_some());
         assert!(field(Api::Chat, "temperature").is_none());
         assert!(field(Api::Messages, "metadata").is_none(), "its user_id is replaced");

@@ -1,3 +1,7 @@
 //! How each provider is spoken to: pure conversion, no I/O, one file per dialect.
 
-pub mod openai;
+mod call;
+pub mod formats;
+mod openai;
+
+pub use call::{Call, Credential, head};

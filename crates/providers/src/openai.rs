@@ -1,63 +1,47 @@
 //! Servers that speak OpenAI's dialect (<https://platform.openai.com/docs/api-reference>).
 
 use lethe_content::ContentBuf;
-use lethe_types::Operation;
+use lethe_types::Api;
 
-/// Where and how a request goes.
-pub struct Target<'a> {
-    /// The `Host` field: name, and port unless it is the scheme's own.
-    pub host: &'a str,
-    /// Path before the operation's own, such as `/v1`.
-    pub base_path: &'a str,
-    /// The bearer token, if the server wants one.
-    pub bearer: Option<&'a [u8]>,
-    /// A stream is wanted.
-    pub stream: bool,
-}
+use crate::call::{Call, Credential};
 
-/// The path of an operation below the base path; `None` for operations that are answered without asking a provider.
-#[must_use]
-pub const fn path(operation: Operation) -> Option<&'static str> {
-    match operation {
-        Operation::Chat => Some("/chat/completions"),
-        Operation::Embeddings => Some("/embeddings"),
-        Operation::Models => None,
-    }
-}
-
-/// The head of a `POST` of `length` bytes of JSON, in a buffer with room for `room` bytes more. Nothing of the client's own head
-/// is in it.
-///
-/// ```
-/// use lethe_providers::openai::{Target, request_head};
-/// let target = Target { host: "api.example.com", base_path: "/v1", bearer: Some(b"key"), stream: false };
-/// let head = request_head(&target, "/embeddings", 2, 0);
-/// assert!(head.expose().starts_with(b"POST /v1/embeddings HTTP/1.1\r\nhost: api.example.com\r\n"));
-/// assert!(head.expose().ends_with(b"content-length: 2\r\n\r\n"));
-/// ```
-#[must_use]
-pub fn request_head(target: &Target<'_>, path: &str, length: usize, room: usize) -> ContentBuf {
+pub(crate) fn head(call: &Call<'_>, room: usize) -> Option<ContentBuf> {
+    let path = match (&call.rules.path, call.api) {
+        (Some(path), _) => path.as_str(),
+        (None, Api::Chat) => "/chat/completions",
+        (None, Api::Completions) => "/completions",
+        (None, Api::Embeddings) => "/embeddings",
+        (None, Api::Moderations) => "/moderations",
+        (None, Api::Responses) => "/responses",
+        (None, Api::Rerank) => "/rerank",
+        _ => return None,
+    };
     let mut head = ContentBuf::with_capacity(512 + room);
-    let accept = if target.stream { "text/event-stream" } else { "application/json" };
+    let accept = if call.stream { "text/event-stream" } else { "application/json" };
     for part in [
         "POST ",
-        target.base_path,
+        call.base_path,
         path,
         " HTTP/1.1\r\nhost: ",
-        target.host,
+        call.host,
         "\r\nuser-agent: lethe\r\naccept-encoding: identity\r\ncontent-type: application/json\r\naccept: ",
         accept,
         "\r\n",
     ] {
         head.extend(part.as_bytes());
     }
-    if let Some(bearer) = target.bearer {
-        head.extend(b"authorization: Bearer ");
-        head.extend(bearer);
-        head.extend(b"\r\n");
+    match call.credential {
+        Credential::Key(key) => {
+            head.extend(b"authorization: Bearer ");
+            head.extend(key);
+            head.extend(b"\r\n");
+        }
+        Credential::None => {}
+        Credential::Aws { .. } => return None,
     }
     head.extend(b"content-length: ");
+    let length: usize = call.body.iter().map(|piece| piece.len()).sum();
     head.extend(length.to_string().as_bytes());
     head.extend(b"\r\n\r\n");
-    head
+    Some(head)
 }

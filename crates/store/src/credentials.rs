@@ -1,6 +1,6 @@
 //! API keys and operator tokens: hashes only.
 
-use lethe_types::{AccountPseudonym, KeyHash, KeyId, Millis};
+use lethe_types::{AccountPseudonym, KeyHash, KeyId, Millis, Region};
 
 use crate::open::{narrow, signed};
 use crate::{Store, StoreError};
@@ -8,10 +8,11 @@ use crate::{Store, StoreError};
 /// Upper bound of a key's name, in characters.
 pub const NAME_CHARACTERS: usize = 64;
 
-const INSERT_KEY: &str = "INSERT INTO api_keys (hash, account, name, created_ms) VALUES ($1, $2, $3, $4) RETURNING id";
-const KEYS: &str = "SELECT id, hash, account, name, created_ms, revoked_ms FROM api_keys ORDER BY id";
+const INSERT_KEY: &str =
+    "INSERT INTO api_keys (hash, account, name, created_ms, region) VALUES ($1, $2, $3, $4, $5) RETURNING id";
+const KEYS: &str = "SELECT id, hash, account, name, created_ms, revoked_ms, region FROM api_keys ORDER BY id";
 const KEYS_AFTER: &str =
-    "SELECT id, hash, account, name, created_ms, revoked_ms FROM api_keys WHERE id > $1 ORDER BY id LIMIT $2";
+    "SELECT id, hash, account, name, created_ms, revoked_ms, region FROM api_keys WHERE id > $1 ORDER BY id LIMIT $2";
 const REVOKE_KEY: &str = "UPDATE api_keys SET revoked_ms = coalesce(revoked_ms, $2) WHERE id = $1 RETURNING revoked_ms";
 const INSERT_TOKEN: &str = "INSERT INTO operator_tokens (hash, created_ms) VALUES ($1, $2) RETURNING id";
 const TOKENS: &str = "SELECT hash FROM operator_tokens WHERE revoked_ms IS NULL ORDER BY id";
@@ -31,9 +32,11 @@ pub struct ApiKey {
     pub created: Millis,
     /// When it was revoked, ms.
     pub revoked: Option<Millis>,
+    /// Where the content of its requests may be processed; `None` for anywhere.
+    pub region: Option<Region>,
 }
 
-type KeyRow = (i64, Vec<u8>, i64, String, i64, Option<i64>);
+type KeyRow = (i64, Vec<u8>, i64, String, i64, Option<i64>, Option<String>);
 
 impl Store {
     /// Adds a key. `account` must not be 0, which stands for nobody.
@@ -41,7 +44,14 @@ impl Store {
     /// # Errors
     /// [`StoreError::Name`] for a name that is empty, longer than [`NAME_CHARACTERS`] or has control characters;
     /// [`StoreError::Exists`] if hash or pseudonym are taken.
-    pub async fn add_key(&self, hash: KeyHash, account: AccountPseudonym, name: &str, now: Millis) -> Result<KeyId, StoreError> {
+    pub async fn add_key(
+        &self,
+        hash: KeyHash,
+        account: AccountPseudonym,
+        name: &str,
+        region: Option<Region>,
+        now: Millis,
+    ) -> Result<KeyId, StoreError> {
         let length = name.chars().count();
         if length == 0 || length > NAME_CHARACTERS || name.chars().any(char::is_control) {
             return Err(StoreError::Name);
@@ -53,6 +63,7 @@ impl Store {
                 .bind(signed(account.0))
                 .bind(name)
                 .bind(signed(now))
+                .bind(region.as_ref().map(Region::as_str))
                 .fetch_one(tx.on()?)
                 .await?;
             Ok(KeyId(narrow(id)?))
@@ -127,7 +138,7 @@ impl Store {
     }
 }
 
-fn key((id, hash, account, name, created, revoked): KeyRow) -> Result<ApiKey, StoreError> {
+fn key((id, hash, account, name, created, revoked, region): KeyRow) -> Result<ApiKey, StoreError> {
     Ok(ApiKey {
         id: KeyId(narrow(id)?),
         hash: KeyHash(hash.try_into().map_err(|_| StoreError::Corrupt)?),
@@ -135,5 +146,6 @@ fn key((id, hash, account, name, created, revoked): KeyRow) -> Result<ApiKey, St
         name,
         created: created.cast_unsigned(),
         revoked: revoked.map(i64::cast_unsigned),
+        region: region.map(|tag| Region::new(&tag).ok_or(StoreError::Corrupt)).transpose()?,
     })
 }

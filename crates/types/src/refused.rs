@@ -73,11 +73,19 @@ pub enum Refused {
     WrongType = 32,
     /// Somebody would have to remember (400).
     ZeroRetentionConflict = 33,
+    /// Media that are not what they say (400).
+    BadMedia = 34,
+    /// No route may serve a request that requires a region or names providers (400).
+    NoRoute = 35,
+    /// Every provider of the model has as many requests as it may (503).
+    ProviderBusy = 36,
+    /// The provider's format cannot express a field (400).
+    UnsupportedField = 37,
 }
 
 impl Refused {
-    /// Every reason, in alphabetical order, which is that of their codes.
-    pub const ALL: [Self; 33] = [
+    /// Every reason, in the order of their codes.
+    pub const ALL: [Self; 37] = [
         Self::BodyTooLarge,
         Self::Draining,
         Self::DuplicateField,
@@ -111,6 +119,10 @@ impl Refused {
         Self::UntrustedPeer,
         Self::WrongType,
         Self::ZeroRetentionConflict,
+        Self::BadMedia,
+        Self::NoRoute,
+        Self::ProviderBusy,
+        Self::UnsupportedField,
     ];
 
     /// The code, from 1.
@@ -135,6 +147,7 @@ impl Refused {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::BadMedia => "bad_media",
             Self::BodyTooLarge => "body_too_large",
             Self::Draining => "draining",
             Self::DuplicateField => "duplicate_field",
@@ -149,11 +162,13 @@ impl Refused {
             Self::MissingApiKey => "missing_api_key",
             Self::MissingField => "missing_field",
             Self::ModelNotFound => "model_not_found",
+            Self::NoRoute => "no_route",
             Self::NoSnapshot => "no_snapshot",
             Self::NotDurable => "not_durable",
             Self::Other => "other",
             Self::OutboxFull => "outbox_full",
             Self::Overloaded => "overloaded",
+            Self::ProviderBusy => "provider_busy",
             Self::QueryNotAccepted => "query_not_accepted",
             Self::RequestTimeout => "request_timeout",
             Self::Stale => "stale",
@@ -162,6 +177,7 @@ impl Refused {
             Self::UnknownEndpoint => "unknown_endpoint",
             Self::UnknownField => "unknown_field",
             Self::UnknownToolType => "unknown_tool_type",
+            Self::UnsupportedField => "unsupported_field",
             Self::UnsupportedHeader => "unsupported_header",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::UnsupportedOperation => "unsupported_operation",

@@ -13,7 +13,14 @@ use serde::{Deserialize, Serialize};
 pub struct Region([u8; Region::LENGTH]);
 
 impl Region {
-    const LENGTH: usize = 15;
+    /// Bytes of a tag, filled up with zeros.
+    pub const LENGTH: usize = 15;
+
+    /// The tag's bytes, filled up with zeros.
+    #[must_use]
+    pub const fn bytes(&self) -> &[u8; Self::LENGTH] {
+        &self.0
+    }
 
     /// The tag, if `text` can be one.
     #[must_use]

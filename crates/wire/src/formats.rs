@@ -6,7 +6,6 @@ use lethe_types::Api;
 use crate::conversation::{Identity, Malformed, Reply, Request, StreamWriter, Wanted};
 use crate::inspect::Shape;
 use crate::refusal::Refusal;
-use crate::responses::Echo;
 use crate::{anthropic, gemini, openai, responses};
 
 /// What `api`'s requests look like to who only passes them on.
@@ -33,19 +32,7 @@ pub(crate) fn shape(api: Api) -> &'static dyn Shape {
 pub fn read_request(api: Api, body: &[u8]) -> Result<Request<'_>, Refusal> {
     match api {
         Api::Chat => openai::read_request(body),
-        Api::Responses => responses::read_request(body),
         _ => Err(Refusal::Untranslatable { field: "the format", target: api }),
-    }
-}
-
-/// What an answer to a client that speaks `api` repeats of its request.
-///
-/// # Errors
-/// [`Refusal`] for what is no request.
-pub fn echo(api: Api, body: &[u8]) -> Result<Echo, Refusal> {
-    match api {
-        Api::Responses => Echo::of(body),
-        _ => Ok(Echo::none()),
     }
 }
 
@@ -53,27 +40,19 @@ pub fn echo(api: Api, body: &[u8]) -> Result<Echo, Refusal> {
 ///
 /// # Errors
 /// [`Malformed`] for what the format cannot say.
-pub fn write_reply(
-    api: Api,
-    reply: &Reply<'_>,
-    identity: &Identity,
-    wanted: Wanted,
-    echo: &Echo,
-    out: &mut ContentBuf,
-) -> Result<(), Malformed> {
+pub fn write_reply(api: Api, reply: &Reply<'_>, identity: &Identity, out: &mut ContentBuf) -> Result<(), Malformed> {
     match api {
         Api::Chat => openai::write_reply(reply, identity, out),
-        Api::Responses => responses::write_reply(reply, identity, wanted, echo, out),
         _ => Err(Malformed),
     }
 }
 
-/// What writes a stream for a client that speaks `api`; `None` for formats that no client speaks.
+/// What writes a stream for a client that speaks `api`, where asked for as a JSON `array`; `None` for formats that do not stream.
 #[must_use]
-pub fn writer(api: Api, identity: Identity, wanted: Wanted, echo: Echo) -> Option<Box<dyn StreamWriter>> {
+pub fn writer(api: Api, array: bool, identity: Identity, wanted: Wanted) -> Option<Box<dyn StreamWriter>> {
+    let _ = array;
     match api {
         Api::Chat => Some(Box::new(openai::Writer::new(identity, wanted))),
-        Api::Responses => Some(Box::new(responses::Writer::new(identity, wanted, echo))),
         _ => None,
     }
 }

@@ -4,14 +4,19 @@
 //! Everything here works on byte slices that the caller holds in wiped buffers; errors are codes, offsets and names of
 //! documented fields, never text of the message.
 
+pub mod answer;
 pub mod anthropic;
+mod base64;
 pub mod conversation;
 pub mod edit;
+pub mod embeddings;
 pub mod error;
+pub mod eventstream;
 pub mod formats;
 pub mod gemini;
 pub mod inspect;
 pub mod json;
+pub mod lines;
 pub mod media;
 pub mod openai;
 pub mod passage;

@@ -1,6 +1,5 @@
 //! OpenAI's chat completions and embeddings (<https://platform.openai.com/docs/api-reference/chat>).
 
-mod answer;
 mod message_read;
 mod model;
 mod reply;
@@ -12,7 +11,6 @@ mod stream_read;
 mod stream_write;
 mod thoughts;
 
-pub use answer::{Answer, Tokens, inspect_answer, quotes};
 pub use model::ModelObject;
 pub use reply::{read_reply, write_reply};
 pub use request_read::read_request;

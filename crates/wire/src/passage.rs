@@ -7,6 +7,9 @@ use lethe_types::Api;
 
 use crate::conversation::{Event, Malformed, Str, StreamReader, StreamWriter, Usage};
 use crate::error::{ErrorBody, ErrorType};
+use crate::eventstream::next_message;
+use crate::json::Cursor;
+use crate::lines::next_line;
 use crate::sse::next_event;
 
 /// A frame longer than this is none.
@@ -17,6 +20,10 @@ const FRAME_LIMIT: usize = 16 * 1024 * 1024;
 pub enum Framing {
     /// Server-sent events.
     Events,
+    /// Lines of JSON.
+    Lines,
+    /// Messages of AWS' event stream.
+    Messages,
 }
 
 /// State of one stream.
@@ -122,6 +129,15 @@ impl Passage {
                 data: event.data,
                 more: event.more,
             })),
+            Framing::Lines => {
+                Ok(next_line(bytes, from).map(|line| Frame { span: line.span, name: 0..0, data: line.text, more: Vec::new() }))
+            }
+            Framing::Messages => Ok(next_message(bytes, from)?.map(|message| Frame {
+                span: message.span,
+                name: message.name,
+                data: Some(message.data),
+                more: Vec::new(),
+            })),
         }
     }
 
@@ -157,7 +173,7 @@ impl Passage {
     fn read(&mut self, name: &[u8], data: &[u8], out: &mut ContentBuf) -> Result<(), Malformed> {
         let Self { reader, writer, usage, deltas, failed, .. } = self;
         let mut fault = Ok(());
-        reader.read(name, data, &mut |event| {
+        let read = reader.read(name, data, &mut |event| {
             match &event {
                 Event::Usage(counted) => *usage = Some(*counted),
                 Event::Error { message } => {
@@ -173,8 +189,14 @@ impl Passage {
             if let (Some(writer), Ok(()), false) = (writer.as_mut(), fault, *failed) {
                 fault = writer.write(&event, out);
             }
-        })?;
-        fault
+        });
+        // What passes as it is may hold more than this reader knows; but it must be JSON.
+        if read.is_err() && writer.is_none() {
+            let mut cursor = Cursor::new(data)?;
+            cursor.skip()?;
+            return Ok(cursor.end()?);
+        }
+        read.and(fault)
     }
 }
 

@@ -5,6 +5,7 @@ use lethe_content::ContentBuf;
 use super::message_read::answered;
 use super::request_write::write_call;
 use super::thoughts::write_details;
+use crate::answer::count;
 use crate::conversation::{Finish, Identity, Malformed, Part, PartKind, Reply, Str, Usage};
 use crate::json::{Cursor, JsonError, Kind};
 use crate::refusal::Refusal;
@@ -96,16 +97,6 @@ pub(super) fn usage(value: &mut Cursor<'_>) -> Result<Option<Usage>, JsonError> 
         Ok::<(), JsonError>(())
     })?;
     Ok(input.map(|input| Usage { input, output: output.unwrap_or(0), ..usage }))
-}
-
-/// A token count; `None` for a number that is none.
-fn count(value: &mut Cursor<'_>) -> Result<Option<u32>, JsonError> {
-    match value.count() {
-        Ok(count) => Ok(Usage::count(count)),
-        // `count` has checked and passed the number before it found that it is no count.
-        Err(error) if error.flaw == crate::json::Flaw::Type => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 /// Writes an answer as a chat completion.

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use lethe_content::ContentBuf;
 
-use super::answer::{Tokens, tokens};
-use crate::conversation::Malformed;
+use super::reply::usage;
+use crate::conversation::{Malformed, Usage};
 use crate::json::{Cursor, Kind, Text};
 use crate::sse::{Event, NotEvents, next_event};
 
@@ -20,7 +20,7 @@ pub struct ChatStream {
     wants_usage: bool,
     known: Known,
     /// Tokens, where the provider reported them.
-    pub tokens: Option<Tokens>,
+    pub usage: Option<Usage>,
     /// Chunks with something in them, about one a token: an estimate where no usage comes.
     pub deltas: u32,
     /// `[DONE]` has passed.
@@ -40,7 +40,7 @@ struct Known {
 }
 
 struct Chunk {
-    tokens: Option<Tokens>,
+    tokens: Option<Usage>,
     /// The `usage` member with the comma that belongs to it.
     usage_span: Option<Range<usize>>,
     choices: usize,
@@ -56,7 +56,7 @@ impl ChatStream {
         Self {
             wants_usage,
             known: Known { bytes: ContentBuf::new(), value_end: 0 },
-            tokens: None,
+            usage: None,
             deltas: 0,
             done: false,
             failed: false,
@@ -153,7 +153,7 @@ impl ChatStream {
     }
 
     fn take(&mut self, chunk: &Chunk) {
-        self.tokens = chunk.tokens.or(self.tokens);
+        self.usage = chunk.tokens.or(self.usage);
         self.finished |= chunk.finished;
         self.failed |= chunk.is_error;
         self.deltas = self.deltas.saturating_add(chunk.deltas);
@@ -175,7 +175,7 @@ fn inspect(data: &[u8], known: &mut Known) -> Result<Chunk, Malformed> {
         match (key.raw(), kind) {
             ("usage", kind) => {
                 if kind == Kind::Object {
-                    chunk.tokens = tokens(value)?;
+                    chunk.tokens = usage(value)?;
                 } else {
                     value.skip()?;
                 }
@@ -246,8 +246,8 @@ mod tests {
     use lethe_content::ContentBuf;
     use proptest::prelude::*;
 
-    use super::super::answer::Tokens;
     use super::{ChatStream, Malformed};
+    use crate::conversation::Usage;
 
     const STREAM: &str = concat!(
         "data: {\"id\":\"a\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"He\"}}],\"usage\":null}\n\n",
@@ -284,7 +284,7 @@ mod tests {
             let mut silent = ChatStream::new(false);
             prop_assert_eq!(pass(&mut silent, STREAM.as_bytes(), cut), (Ok(()), HIDDEN.to_owned()));
             for stream in [asked, silent] {
-                prop_assert_eq!(stream.tokens, Some(Tokens { input: 5, output: 6 }));
+                prop_assert_eq!(stream.usage, Some(Usage { input: 5, output: 6, ..Usage::default() }));
                 prop_assert!(stream.done);
             }
         }
@@ -300,8 +300,8 @@ mod tests {
                 let mut alone = ChatStream::new(false);
                 let seen = pass(&mut alone, bytes.as_bytes(), 1000);
                 prop_assert_eq!(&pass(&mut whole, bytes.as_bytes(), 1000), &seen, "{}", event);
-                if seen.0.is_ok() && alone.tokens.is_some() {
-                    prop_assert_eq!(whole.tokens, alone.tokens);
+                if seen.0.is_ok() && alone.usage.is_some() {
+                    prop_assert_eq!(whole.usage, alone.usage);
                 }
             }
         }

@@ -1,0 +1,297 @@
+//! A provider's answer on its way to the client, as it is or in the client's format; and what is said where there is none.
+
+use lethe_content::ContentBuf;
+use lethe_http1::{Response, ServerConn};
+use lethe_providers::formats;
+use lethe_tls::Socket;
+use lethe_types::{Api, Clock, Failure, SystemClock};
+use lethe_wire::answer::inspect_answer;
+use lethe_wire::conversation::{Identity, Str, Usage};
+use lethe_wire::error::{ErrorBody, ErrorType};
+use lethe_wire::openai::ChatStream;
+use lethe_wire::passage::{Framing, Passage};
+
+use crate::attempts::{Answered, Served, retry_after};
+use crate::budget::Share;
+use crate::counts;
+use crate::meter::{CLIENT_GONE, Meter, Units, estimate};
+use crate::outgoing::Received;
+use crate::problem::Problem;
+use crate::relay::{self, Ended, Stream};
+use crate::upstream::{Answering, Unread};
+
+const JSON: &str = "application/json";
+/// An answer that is not streamed may be this long.
+const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
+/// A provider's error may be this long.
+const ERROR_LIMIT: usize = 1024 * 1024;
+/// `Retry-After` beyond a day is not passed on.
+const RETRY_LIMIT: u64 = 86_400;
+
+/// What is left to do on the client's connection.
+pub(crate) enum After {
+    /// Close it: the client is gone, or the answer has no clean end.
+    Close,
+    /// It may serve another request.
+    GoOn,
+}
+
+/// What of a request an answer depends on.
+pub(crate) struct Wish {
+    /// The format that the client speaks.
+    pub(crate) api: Api,
+    /// The model as the client named it.
+    model: String,
+    pub(crate) stream: bool,
+    /// A stream as a JSON array.
+    pub(crate) array: bool,
+    /// Usage in the stream.
+    usage: bool,
+}
+
+impl Wish {
+    pub(crate) fn new(received: &Received) -> Self {
+        Self {
+            api: received.asked.api,
+            model: received.asked.model.clone().unwrap_or_else(|| received.inspected.model.clone()),
+            stream: received.stream,
+            array: received.asked.array,
+            usage: received.inspected.wants_usage,
+        }
+    }
+
+    fn identity(&self) -> Identity {
+        let mut bytes = [0; 12];
+        // An id without chance in it is an id all the same.
+        let _ = aws_lc_rs::rand::fill(&mut bytes);
+        let id = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        Identity { id, created: SystemClock.now() / 1000, model: self.model.clone() }
+    }
+
+    /// What reads the provider's stream and writes the client's.
+    fn stream(&self, answered: &Answered) -> Option<(Stream, Framing)> {
+        if answered.api == Api::Chat && self.api == Api::Chat {
+            return Some((Stream::Chat(ChatStream::new(self.usage)), Framing::Events));
+        }
+        let (framing, reader) = formats::reader(answered.api)?;
+        let writer = match answered.translated {
+            Some(wanted) => Some(lethe_wire::formats::writer(self.api, self.array, self.identity(), wanted)?),
+            None if self.array => Some(lethe_wire::formats::writer(self.api, true, self.identity(), Default::default())?),
+            None => None,
+        };
+        Some((Stream::Passage(Box::new(Passage::new(framing, reader, writer))), framing))
+    }
+}
+
+/// Passes the answer on, and records the request.
+pub(crate) async fn pass(
+    connection: &mut ServerConn<Socket>,
+    answered: Answered,
+    wish: Wish,
+    prompt: u32,
+    share: &mut Share,
+    mut meter: Meter,
+) -> After {
+    let media_type = media_type(&answered.answering);
+    match (answered.answering.head.status, wish.stream, media_type) {
+        (200, true, Media::Stream(framing)) => match wish.stream(&answered) {
+            Some((stream, expected)) if expected == framing => {
+                match relay::stream(connection, answered, &wish, stream, prompt, share, &mut meter).await {
+                    Ended::Clean => {
+                        meter.finish(200);
+                        After::GoOn
+                    }
+                    Ended::Broken(status) => {
+                        meter.finish(status);
+                        After::Close
+                    }
+                }
+            }
+            _ => fail(connection, Failure::Malformed, Some(&answered.served), meter).await,
+        },
+        (200, false, Media::Json) => whole(connection, answered, &wish, share, prompt, meter).await,
+        // Redirects are not followed, and a refused credential is quoted in the refusal.
+        (status @ (300..=399 | 401 | 403), ..) => {
+            fail(connection, Failure::of_status(status), Some(&answered.served), meter).await
+        }
+        (400.., _, Media::Json) => pass_error(connection, answered, share, meter).await,
+        (status @ (429 | 500..=599), ..) => fail(connection, Failure::of_status(status), Some(&answered.served), meter).await,
+        _ => fail(connection, Failure::Malformed, Some(&answered.served), meter).await,
+    }
+}
+
+/// Passes an answer that is not streamed, once it is whole and known to be what it should be.
+async fn whole(
+    connection: &mut ServerConn<Socket>,
+    answered: Answered,
+    wish: &Wish,
+    share: &mut Share,
+    prompt: u32,
+    mut meter: Meter,
+) -> After {
+    let Answered { mut answering, api, translated, served, open, .. } = answered;
+    let _open = open;
+    let base = share.bytes();
+    let read = tokio::select! {
+        biased;
+        read = answering.read_all(ANSWER_LIMIT, share) => read,
+        () = connection.gone() => Err(Unread::Failure(Failure::ClientGone)),
+    };
+    meter.units = Some(Units { input: prompt, output: 0, reported: false });
+    let mut body = match read {
+        Ok(body) => body,
+        Err(Unread::Failure(failure)) => return fail(connection, failure, Some(&served), meter).await,
+        Err(Unread::Overloaded) => return tell(connection, &Problem::overloaded(), Some(&served), meter).await,
+    };
+    let Ok(answer) = inspect_answer(body.expose()) else {
+        return fail(connection, Failure::Malformed, Some(&served), meter).await;
+    };
+    if answer.is_error {
+        return fail(connection, Failure::ErrorInAnswer, Some(&served), meter).await;
+    }
+    answering.done();
+    meter.units = Some(units(answer.usage, prompt, estimate(answer.said_bytes)));
+    if translated.is_some() {
+        let mut out = ContentBuf::new();
+        let written = formats::read_reply(api, body.expose()).and_then(|reply| {
+            if let Some(usage) = reply.usage {
+                meter.units = Some(units(Some(usage), prompt, 0));
+            }
+            lethe_wire::formats::write_reply(wish.api, &reply, &wish.identity(), &mut out)
+        });
+        if written.is_err() {
+            return fail(connection, Failure::Malformed, Some(&served), meter).await;
+        }
+        if !share.holds_block(base, body.capacity() + out.capacity()) {
+            return tell(connection, &Problem::overloaded(), Some(&served), meter).await;
+        }
+        body = out;
+    }
+    let fields = served.fields();
+    let response = Response { status: 200, content_type: JSON, fields: &fields, ..Response::default() };
+    let sent = connection.respond(response, body.expose()).await;
+    finish(200, sent.is_ok(), meter)
+}
+
+/// Tokens as the provider reported them, or as they are estimated.
+pub(crate) fn units(usage: Option<Usage>, prompt: u32, said: u32) -> Units {
+    match usage {
+        Some(usage) => Units { input: usage.input, output: usage.output, reported: true },
+        None => Units { input: prompt, output: said, reported: false },
+    }
+}
+
+/// Passes a provider's error to the one who caused it, in memory, unless it quotes the operator's credential.
+async fn pass_error(connection: &mut ServerConn<Socket>, answered: Answered, share: &mut Share, meter: Meter) -> After {
+    let Answered { mut answering, translated, served, .. } = answered;
+    let status = match answering.head.status {
+        status @ (400..=499 | 500 | 502..=504 | 529) => status,
+        _ => 502,
+    };
+    let retry_after = retry_after(&answering.head).map(|time| time.as_secs()).filter(|seconds| *seconds <= RETRY_LIMIT);
+    let retry_after = retry_after.and_then(|seconds| u32::try_from(seconds).ok());
+    let read = tokio::select! {
+        biased;
+        read = answering.read_all(ERROR_LIMIT, share) => read,
+        () = connection.gone() => Err(Unread::Failure(Failure::ClientGone)),
+    };
+    let mut body = match read {
+        Ok(body) => body,
+        Err(Unread::Failure(failure)) => return fail(connection, failure, Some(&served), meter).await,
+        Err(Unread::Overloaded) => return tell(connection, &Problem::overloaded(), Some(&served), meter).await,
+    };
+    if answering.quotes_credential(body.expose()) {
+        meter.failed(Failure::of_status(answering.head.status));
+        return tell(connection, &Problem::provider_refused(status), Some(&served), meter).await;
+    }
+    if inspect_answer(body.expose()).is_err() {
+        // Google answers with an array of one error where it streams.
+        return fail(connection, Failure::of_status(status), Some(&served), meter).await;
+    }
+    meter.failed(Failure::of_status(answering.head.status));
+    answering.done();
+    if translated.is_some() {
+        let message = lethe_wire::error::message(body.expose()).unwrap_or(Str::constant("The provider refused the request."));
+        let kind = match status {
+            429 => ErrorType::RateLimit,
+            400..=499 => ErrorType::InvalidRequest,
+            _ => ErrorType::Provider,
+        };
+        let error = ErrorBody { status, message, kind, param: None, code: Failure::of_status(status).name() };
+        body = error.write_wire(meter.api);
+    }
+    let fields = served.fields();
+    let response = Response { status, content_type: JSON, retry_after, fields: &fields, ..Response::default() };
+    let sent = connection.respond(response, body.expose()).await;
+    finish(status, sent.is_ok(), meter)
+}
+
+/// Records an answer that was passed to its end, or as far as the client stayed.
+fn finish(status: u16, sent: bool, meter: Meter) -> After {
+    if sent {
+        meter.finish(status);
+        return After::GoOn;
+    }
+    meter.failed(Failure::ClientGone);
+    meter.finish(CLIENT_GONE);
+    After::Close
+}
+
+/// Counts the failure, tells the client, and records the status.
+pub(crate) async fn fail(connection: &mut ServerConn<Socket>, failure: Failure, served: Option<&Served>, meter: Meter) -> After {
+    meter.failed(failure);
+    if failure == Failure::ClientGone {
+        meter.finish(CLIENT_GONE);
+        return After::Close;
+    }
+    tell(connection, &Problem::provider(failure), served, meter).await
+}
+
+/// Tells the client what is wrong, and records the status.
+pub(crate) async fn tell(connection: &mut ServerConn<Socket>, problem: &Problem, served: Option<&Served>, meter: Meter) -> After {
+    let sent = answer_problem(connection, problem, meter.api, served).await;
+    meter.finish(problem.status);
+    sent
+}
+
+/// Tells a client that speaks `api` what is wrong.
+pub(crate) async fn answer_problem(
+    connection: &mut ServerConn<Socket>,
+    problem: &Problem,
+    api: Api,
+    served: Option<&Served>,
+) -> After {
+    counts::told(problem);
+    let fields = served.map(Served::fields);
+    let response = Response {
+        status: problem.status,
+        content_type: JSON,
+        retry_after: problem.retry_after,
+        allow: problem.allow,
+        fields: fields.as_ref().map_or(&[], |fields| fields),
+    };
+    match connection.respond(response, problem.body(api).expose()).await {
+        Ok(()) => After::GoOn,
+        Err(_) => After::Close,
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Media {
+    Json,
+    Other,
+    Stream(Framing),
+}
+
+fn media_type(answering: &Answering) -> Media {
+    let value = answering.head.headers().get("content-type").unwrap_or_default();
+    let kind = value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    let is = |name: &str| kind.eq_ignore_ascii_case(name.as_bytes());
+    if is("text/event-stream") {
+        Media::Stream(Framing::Events)
+    } else if is(JSON) {
+        Media::Json
+    } else {
+        Media::Other
+    }
+}

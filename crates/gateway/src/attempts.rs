@@ -1,0 +1,239 @@
+//! Asking one provider after the other until one answers, as long as nothing has gone to the client.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lethe_http1::{ResponseHead, ServerConn};
+use lethe_tls::Socket;
+use lethe_types::{Api, Failure};
+use lethe_wire::conversation::Wanted;
+use tokio::time::{sleep, timeout};
+
+use crate::budget::Share;
+use crate::exchange::Stop;
+use crate::health::Open;
+use crate::meter::{Meter, Units, estimate};
+use crate::outgoing::{Ask, Received};
+use crate::problem::Problem;
+use crate::routing::Candidate;
+use crate::shared::{NotReady, Shared};
+use crate::upstream::{Answering, Upstreams};
+
+/// Requests that are sent upstream for one of a client, at most.
+const ATTEMPTS: u32 = 3;
+/// Before the same provider is asked once more; jittered, and twice as long each time.
+const BACK_OFF: Duration = Duration::from_millis(50);
+/// A connection that took this long to fail is not tried again.
+const QUICK: Duration = Duration::from_secs(1);
+/// For control to commit a reserve.
+const COMMIT: Duration = Duration::from_secs(2);
+
+/// A provider's answer, of which the head has come.
+pub(crate) struct Answered {
+    pub(crate) answering: Answering,
+    /// The format that it is in.
+    pub(crate) api: Api,
+    /// What the client wants to be sent, where its request was translated.
+    pub(crate) translated: Option<Wanted>,
+    /// When the answer must be over.
+    pub(crate) deadline: Instant,
+    pub(crate) served: Served,
+    /// Counted as open until the answer is over.
+    pub(crate) open: Open,
+}
+
+/// How a request was served: what the client is told in the head of its answer. Nothing in it is of the request's content.
+#[derive(Clone)]
+pub(crate) struct Served {
+    provider: String,
+    route: String,
+    attempts: String,
+    api: &'static str,
+    left_out: String,
+}
+
+impl Served {
+    fn new(candidate: &Candidate, ask: &Ask, attempts: u32) -> Self {
+        Self {
+            provider: candidate.upstream.id.clone(),
+            route: candidate.id.0.to_string(),
+            attempts: attempts.to_string(),
+            api: ask.api.name(),
+            left_out: ask.left_out.join(", "),
+        }
+    }
+
+    /// The head's fields.
+    pub(crate) fn fields(&self) -> [(&'static str, &str); 5] {
+        [
+            ("lethe-provider", &self.provider),
+            ("lethe-route", &self.route),
+            ("lethe-attempts", &self.attempts),
+            ("lethe-api", self.api),
+            ("lethe-left-out", &self.left_out),
+        ]
+    }
+}
+
+/// Why no provider's answer can be passed.
+pub(crate) enum Unanswered {
+    /// The last provider that was asked failed.
+    Failed(Failure, Box<Served>),
+    /// None was asked.
+    Stopped(Stop),
+}
+
+impl From<Stop> for Unanswered {
+    fn from(stop: Stop) -> Self {
+        Self::Stopped(stop)
+    }
+}
+
+/// Asks `candidates` in their order.
+pub(crate) async fn ask(
+    connection: &mut ServerConn<Socket>,
+    received: &Received,
+    candidates: Vec<Candidate>,
+    upstreams: &Rc<Upstreams>,
+    share: &mut Share,
+    meter: &mut Meter,
+) -> Result<Answered, Unanswered> {
+    let prompt = estimate(received.inspected.prompt_bytes);
+    let base = share.bytes();
+    let mut queue: VecDeque<(Candidate, Duration)> =
+        candidates.into_iter().map(|candidate| (candidate, Duration::ZERO)).collect();
+    let (mut attempts, mut refusal, mut busy, mut failed) = (0, None, false, None);
+    while let Some((candidate, wait)) = queue.pop_front() {
+        let ask = match received.outgoing(&candidate) {
+            Ok(ask) => ask,
+            // Another provider may take what this one cannot be told.
+            Err(problem) => {
+                meter.route = candidate.id;
+                refusal.get_or_insert(problem);
+                continue;
+            }
+        };
+        let upstream = &candidate.upstream;
+        let Some(open) = upstream.health.open(upstream.max_concurrent) else {
+            busy = true;
+            continue;
+        };
+        if ask.translated.is_some() && !share.holds_block(base, ask.body.capacity()) {
+            return Err(Stop::from(Problem::overloaded()).into());
+        }
+        meter.route = candidate.id;
+        if !wait.is_zero() {
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = connection.gone() => return Err(Stop::Gone.into()),
+            }
+        }
+        if attempts == 0 {
+            reserve(connection, &upstreams.shared, prompt, meter).await?;
+        }
+        attempts += 1;
+        let served = Served::new(&candidate, &ask, attempts);
+        let (api, translated, started) = (ask.api, ask.translated, Instant::now());
+        let answering = tokio::select! {
+            biased;
+            answering = upstreams.ask(Arc::clone(upstream), ask) => answering,
+            () = connection.gone() => Err(Failure::ClientGone),
+        };
+        let now = Instant::now();
+        let (failure, retry_after) = match &answering {
+            Ok(answering) => (failing(answering.head.status), retry_after(&answering.head)),
+            Err(failure) => (Some(*failure), None),
+        };
+        match failure {
+            None => upstream.health.answered(now - started, now),
+            Some(failure) if is_the_servers(failure) => upstream.health.failed(failure, retry_after, now),
+            Some(_) => {}
+        }
+        let left = attempts < ATTEMPTS;
+        let again = failure.filter(|_| left).and_then(|failure| again(failure, now - started, attempts));
+        match (answering, failure) {
+            (_, Some(failure)) if left && may_go_elsewhere(failure) && (!queue.is_empty() || again.is_some()) => {
+                meter.failed(failure);
+                failed = Some((failure, served));
+                if let Some(wait) = again.filter(|_| queue.is_empty()) {
+                    queue.push_back((candidate, wait));
+                }
+            }
+            (Ok(answering), _) => {
+                let deadline = started + upstream.total;
+                return Ok(Answered { answering, api, translated, deadline, served, open });
+            }
+            (Err(failure), _) => {
+                if matches!(failure, Failure::ClientGone | Failure::Cut | Failure::TimeoutFirstByte) {
+                    // The provider may have read, and charge for, the prompt.
+                    meter.units = Some(Units { input: prompt, output: 0, reported: false });
+                }
+                return Err(Unanswered::Failed(failure, Box::new(served)));
+            }
+        }
+    }
+    Err(match (failed, refusal) {
+        (Some((failure, served)), _) => Unanswered::Failed(failure, Box::new(served)),
+        (None, Some(problem)) => Stop::from(problem).into(),
+        (None, None) if busy => Stop::from(Problem::provider_busy()).into(),
+        (None, None) => Stop::from(Problem::terms()).into(),
+    })
+}
+
+/// Where metering is strict: waits until control has committed that this request is about to go upstream. Without that it does not.
+async fn reserve(connection: &mut ServerConn<Socket>, shared: &Shared, prompt: u32, meter: &mut Meter) -> Result<(), Stop> {
+    if shared.limits.strict_metering && !shared.is_durable() {
+        return Err(Problem::not_ready(NotReady::NotDurable).into());
+    }
+    let Some(sequence) = meter.reserve(prompt) else { return Ok(()) };
+    tokio::select! {
+        biased;
+        committed = timeout(COMMIT, shared.outbox.committed(sequence)) => committed.map_err(|_| Problem::not_ready(NotReady::NotDurable).into()),
+        () = connection.gone() => Err(Stop::Gone),
+    }
+}
+
+/// What a status stands for that another provider might not answer with; `None` for an answer to be passed.
+const fn failing(status: u16) -> Option<Failure> {
+    match status {
+        401 | 403 | 404 | 408 | 429 | 300..=399 | 500..=599 => Some(Failure::of_status(status)),
+        _ => None,
+    }
+}
+
+/// Failures that say something about the server, and not about this request.
+const fn is_the_servers(failure: Failure) -> bool {
+    matches!(
+        failure,
+        Failure::Connect
+            | Failure::Cut
+            | Failure::Dns
+            | Failure::Malformed
+            | Failure::RateLimited
+            | Failure::ServerError
+            | Failure::TimeoutConnect
+            | Failure::TimeoutFirstByte
+            | Failure::Tls
+    )
+}
+
+/// Whether another provider may be asked: not for a client that has gone.
+const fn may_go_elsewhere(failure: Failure) -> bool {
+    !matches!(failure, Failure::ClientGone | Failure::Internal | Failure::TimeoutTotal)
+}
+
+/// How long to wait before the same provider is asked once more: only where it cannot have read the request.
+fn again(failure: Failure, after: Duration, attempts: u32) -> Option<Duration> {
+    let unread = matches!(failure, Failure::Connect | Failure::Dialer | Failure::Dns);
+    let wait = BACK_OFF.saturating_mul(1 << attempts.min(8));
+    (unread && after < QUICK)
+        .then(|| wait / 2 + wait.mul_f64(f64::from(u8::try_from(crate::dice::roll() & 0xff).unwrap_or(0)) / 512.0))
+}
+
+/// `Retry-After` in seconds (RFC 9110 section 10.2.3; a date is not taken).
+pub(crate) fn retry_after(head: &ResponseHead) -> Option<Duration> {
+    let value = head.headers().get("retry-after")?;
+    std::str::from_utf8(value).ok()?.trim().parse().ok().map(Duration::from_secs)
+}
