@@ -122,6 +122,7 @@ fn write(upstream: &Upstream, ask: &Ask) -> Option<ContentBuf> {
         },
         now: SystemClock.now(),
         beta: &beta,
+        batch: ask.batch,
         body: &pieces,
     };
     let length = ask.edits.length(ask.body.len());

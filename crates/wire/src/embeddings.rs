@@ -36,6 +36,13 @@ impl EmbedRequest<'_> {
         Self { api, inputs: Vec::new(), dimensions: None, base64: false, batch: true, own: Vec::new() }
     }
 
+    /// How vectors are wanted.
+    #[must_use]
+    pub fn wanted(&self) -> EmbedWanted {
+        let texts = Some(self.inputs.len()).filter(|texts| *texts > 0);
+        EmbedWanted { base64: self.base64, batch: self.batch, texts }
+    }
+
     /// Refuses what only another format than `target` can express: for the beginning of every writer.
     ///
     /// # Errors
@@ -45,6 +52,24 @@ impl EmbedRequest<'_> {
             Some((field, _)) if self.api != target => Err(Refusal::Untranslatable { field, target }),
             _ => Ok(()),
         }
+    }
+}
+
+/// How vectors are wanted: what an answer depends on besides the vectors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EmbedWanted {
+    /// As base64.
+    pub base64: bool,
+    /// In the form for several texts.
+    pub batch: bool,
+    /// For so many texts; `None` where that cannot be known (texts as token numbers).
+    pub texts: Option<usize>,
+}
+
+impl EmbedWanted {
+    /// Whether an answer with so many vectors answers the request.
+    fn takes(self, vectors: usize) -> bool {
+        self.texts.is_none_or(|texts| texts == vectors)
     }
 }
 

@@ -158,6 +158,12 @@ pub fn inspect(body: &[u8], api: Api) -> Result<Inspected, Refusal> {
     Ok(request)
 }
 
+/// Fields without which a request in `api` is none.
+pub fn required(api: Api) -> impl Iterator<Item = &'static str> {
+    let shape = crate::formats::shape(api);
+    shape.model_in_body().then_some("model").into_iter().chain(shape.required().iter().copied())
+}
+
 impl Inspected {
     fn field(
         &mut self,

@@ -129,6 +129,19 @@ fn super_written(body: &str, model: &str) -> Value {
     written(&read(body).ok().unwrap(), model).unwrap()
 }
 
+/// What Google's own library for Python sends of its own accord.
+#[test]
+fn what_its_library_adds_is_understood() {
+    let request = json!({"contents": [{"parts": [{"text": "x"}]}], "generationConfig": {"topK": 40.0}, "tools": [{"functionDeclarations": [
+        {"name": "f", "description": "d", "parameters_json_schema": {"type": "object"}, "response_json_schema": {"type": "object"}},
+        {"name": "g", "response": {"type": "STRING"}}]}]});
+    let written = again(&request);
+    assert_eq!(written["generationConfig"]["topK"].to_string(), "40");
+    let functions = &written["tools"][0]["functionDeclarations"];
+    assert_eq!(functions[0]["description"], "d\n\nIts result follows this JSON Schema: {\"type\":\"object\"}");
+    assert_eq!(functions[1]["description"], "Its result follows this JSON Schema: {\"type\":\"string\"}");
+}
+
 /// Clients keep each step of a stream as a content of its own.
 #[test]
 fn a_streamed_answer_sent_back_is_one_message() {
@@ -328,7 +341,7 @@ fn through(mut reader: impl StreamReader, frames: &[&str], framing: Framing) -> 
     }
     failed?;
     writer.end(&mut out);
-    assert_eq!(writer.held(), 0);
+    assert!(writer.held() == 0 || !reader.is_complete());
     Ok((responses(std::str::from_utf8(out.expose()).unwrap(), framing), reader.is_complete()))
 }
 
@@ -355,7 +368,7 @@ fn a_stream_keeps_its_meaning_in_both_framings() {
         );
         assert_eq!(
             steps[3],
-            json!({"candidates": [{"content": {"parts": [], "role": "model"}, "finishReason": "STOP", "index": 0}],
+            json!({"candidates": [{"content": {"parts": [{"text": ""}], "role": "model"}, "finishReason": "STOP", "index": 0}],
             "usageMetadata": {"promptTokenCount": 5, "candidatesTokenCount": 7, "totalTokenCount": 12}, "modelVersion": "m", "responseId": "r1"})
         );
         assert_eq!(steps.len(), 4);
@@ -472,7 +485,8 @@ proptest! {
         let text = canonical()[which].to_string();
         let mut bytes = text.into_bytes();
         bytes.truncate(cut);
-        prop_assert!(read_request(&bytes).is_err() || bytes.ends_with(b"}"));
+        let accepted = read_request(&bytes).is_ok();
+        prop_assert!(!accepted || bytes.last() == Some(&b'}'), "a cut request was read");
         if let Some(byte) = bytes.get_mut(cut / 2) {
             *byte = b'1';
         }

@@ -135,6 +135,7 @@ fn request(subject: &Subject<'_>) -> Option<(ContentBuf, ContentBuf)> {
         credential,
         now: SystemClock.now(),
         beta: &[],
+        batch: false,
         body: &[patched.expose()],
     };
     Some((lethe_providers::head(&call, 0)?, patched))

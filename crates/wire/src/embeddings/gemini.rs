@@ -3,7 +3,7 @@
 use lethe_content::ContentBuf;
 use lethe_types::Api;
 
-use super::{EmbedReply, EmbedRequest, Vector};
+use super::{EmbedReply, EmbedRequest, EmbedWanted, Vector};
 use crate::conversation::{Json, Malformed, Sending, Str, Usage};
 use crate::gemini::{count, each, fields, spelled, string};
 use crate::json::{Cursor, Kind};
@@ -58,7 +58,7 @@ fn is_alike(one: &[(&str, Json<'_>)], other: &[(&str, Json<'_>)]) -> bool {
 fn field<'a>(request: &mut EmbedRequest<'a>, name: &str, value: &mut Cursor<'a>) -> Result<bool, Refusal> {
     match name {
         // It stands in the path.
-        "model" => drop(value.skip()?),
+        "model" => value.skip().map(drop)?,
         "content" => request.inputs.push(text(value)?),
         "outputDimensionality" => request.dimensions = Some(count(value, "outputDimensionality")?),
         "taskType" => {
@@ -147,12 +147,12 @@ pub fn read_reply(body: &[u8]) -> Result<EmbedReply<'_>, Malformed> {
             ("usageMetadata", Kind::Object) => value.object(|key, _, value| {
                 match (spelled(key.plain()).as_ref(), value.kind()?) {
                     ("promptTokenCount", Kind::Number) => reply.tokens = value.count().ok().and_then(Usage::count),
-                    _ => drop(value.skip()?),
+                    _ => value.skip().map(drop)?,
                 }
                 Ok::<(), Malformed>(())
             })?,
             ("error", Kind::Object | Kind::String) => return Err(Malformed),
-            _ => drop(value.skip()?),
+            _ => value.skip().map(drop)?,
         }
         Ok(())
     })?;
@@ -165,19 +165,19 @@ fn vector<'a>(value: &mut Cursor<'a>) -> Result<Vector<'a>, Malformed> {
     value.object(|key, _, value| {
         match (key.raw(), value.kind()?) {
             ("values", Kind::Array) => values = Some(Json::read(value)?),
-            _ => drop(value.skip()?),
+            _ => value.skip().map(drop)?,
         }
         Ok::<(), Malformed>(())
     })?;
     values.map(Vector::Numbers).ok_or(Malformed)
 }
 
-/// Writes an answer to `request`, in the form of the method that the client called.
+/// Writes an answer as it is `wanted`, in the form of the method that the client called.
 ///
 /// # Errors
 /// [`Malformed`] for vectors that are none, and for more or fewer than there are texts.
-pub fn write_reply(reply: &EmbedReply<'_>, request: &EmbedRequest<'_>, out: &mut ContentBuf) -> Result<(), Malformed> {
-    if reply.vectors.len() != request.inputs.len() {
+pub fn write_reply(reply: &EmbedReply<'_>, wanted: &EmbedWanted, out: &mut ContentBuf) -> Result<(), Malformed> {
+    if !wanted.takes(reply.vectors.len()) {
         return Err(Malformed);
     }
     let write = |json: &mut Writer<'_>, vector: &Vector<'_>| {
@@ -187,7 +187,7 @@ pub fn write_reply(reply: &EmbedReply<'_>, request: &EmbedRequest<'_>, out: &mut
     };
     Writer::new(out).try_object(|json| {
         match reply.vectors.as_slice() {
-            [one] if !request.batch => write(json.key("embedding"), one)?,
+            [one] if !wanted.batch => write(json.key("embedding"), one)?,
             several => json.key("embeddings").try_array(|json| several.iter().try_for_each(|vector| write(json, vector)))?,
         }
         if let Some(tokens) = reply.tokens {

@@ -3,7 +3,7 @@
 use lethe_content::ContentBuf;
 use lethe_types::Api;
 
-use super::{EmbedReply, EmbedRequest, Vector};
+use super::{EmbedReply, EmbedRequest, EmbedWanted, Vector};
 use crate::conversation::{Json, Malformed, Sending, Usage};
 use crate::json::{Cursor, Kind};
 use crate::refusal::{FieldName, Refusal};
@@ -23,7 +23,7 @@ pub fn read_request(body: &[u8]) -> Result<EmbedRequest<'_>, Refusal> {
         }
         match (key.plain().as_ref(), value.kind()?) {
             // Read already, or a name for somebody whom the provider is not told of.
-            ("model" | "user", _) => drop(value.skip()?),
+            ("model" | "user", _) => value.skip().map(drop)?,
             ("input", Kind::String) => request.inputs.push(value.string()?.into()),
             ("input", Kind::Array) => {
                 let input = Json::read(value)?;
@@ -103,7 +103,7 @@ pub fn read_reply(body: &[u8]) -> Result<EmbedReply<'_>, Malformed> {
                         ("index", Kind::Number) => index = Some(value.count()?),
                         ("embedding", Kind::Array) => vector = Some(Vector::Numbers(Json::read(value)?)),
                         ("embedding", Kind::String) => vector = Some(Vector::Base64(value.string()?.into())),
-                        _ => drop(value.skip()?),
+                        _ => value.skip().map(drop)?,
                     }
                     Ok::<(), Malformed>(())
                 })?;
@@ -113,12 +113,12 @@ pub fn read_reply(body: &[u8]) -> Result<EmbedReply<'_>, Malformed> {
             ("usage", Kind::Object) => value.object(|key, _, value| {
                 match (key.raw(), value.kind()?) {
                     ("prompt_tokens", Kind::Number) => tokens = value.count().ok().and_then(Usage::count),
-                    _ => drop(value.skip()?),
+                    _ => value.skip().map(drop)?,
                 }
                 Ok::<(), Malformed>(())
             })?,
             ("error", Kind::Object | Kind::String) => return Err(Malformed),
-            _ => drop(value.skip()?),
+            _ => value.skip().map(drop)?,
         }
         Ok::<(), Malformed>(())
     })?;
@@ -131,17 +131,12 @@ pub fn read_reply(body: &[u8]) -> Result<EmbedReply<'_>, Malformed> {
     Ok(EmbedReply { vectors: found.into_iter().map(|(_, vector)| vector).collect(), tokens })
 }
 
-/// Writes an answer to `request` by the model that the client calls `model`.
+/// Writes an answer as it is `wanted`, by the model that the client calls `model`.
 ///
 /// # Errors
 /// [`Malformed`] for vectors that are none, and for more or fewer than there are texts.
-pub fn write_reply(
-    reply: &EmbedReply<'_>,
-    request: &EmbedRequest<'_>,
-    model: &str,
-    out: &mut ContentBuf,
-) -> Result<(), Malformed> {
-    if reply.vectors.len() != request.inputs.len() && request.own.is_empty() {
+pub fn write_reply(reply: &EmbedReply<'_>, wanted: &EmbedWanted, model: &str, out: &mut ContentBuf) -> Result<(), Malformed> {
+    if !wanted.takes(reply.vectors.len()) {
         return Err(Malformed);
     }
     Writer::new(out).try_object(|json| {
@@ -151,7 +146,7 @@ pub fn write_reply(
                 json.try_object(|json| {
                     json.constant("object", "embedding");
                     json.key("index").number(index);
-                    if request.base64 {
+                    if wanted.base64 {
                         json.member("embedding", &vector.base64()?);
                     } else {
                         json.key("embedding").json(&vector.numbers()?);

@@ -225,7 +225,7 @@ fn response_text<'a>(response: &Json<'a>) -> Result<(Option<Str<'a>>, bool), Ref
         match (key.raw(), value.kind()?) {
             ("output", Kind::String) => said = Some((Str::from(value.string()?).into_owned(), false)),
             ("error", Kind::String) => said = Some((Str::from(value.string()?).into_owned(), true)),
-            _ => drop(value.skip()?),
+            _ => value.skip().map(drop)?,
         }
         Ok::<(), Refusal>(())
     })?;

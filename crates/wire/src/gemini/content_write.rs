@@ -119,11 +119,10 @@ fn write_call(json: &mut Writer<'_>, call: &ToolCall<'_>, signature: Option<&Str
 fn write_result(json: &mut Writer<'_>, result: &ToolResult<'_>, names: &Names<'_>) -> Result<(), Refusal> {
     let called = names.iter().rev().find(|(id, _)| id.raw() == result.id.raw()).map(|(_, name)| *name);
     let name = called.or(result.name.as_ref()).ok_or(cannot("a tool result without its call"))?;
-    let mut texts = Vec::new();
-    let mut media = Vec::new();
+    let (mut texts, mut media) = (Vec::new(), Vec::new());
     for part in &result.content {
         match &part.kind {
-            PartKind::Text(text) => texts.extend([if texts.is_empty() { "" } else { "\\n" }, text.raw()]),
+            PartKind::Text(text) => texts.push(text),
             other => media.push(other),
         }
     }
@@ -132,13 +131,19 @@ fn write_result(json: &mut Writer<'_>, result: &ToolResult<'_>, names: &Names<'_
             json.member("id", &result.id);
             json.member("name", name);
             json.key("response");
-            match (result.content.as_slice(), texts.as_slice()) {
-                (_, []) if !result.is_error => json.object(|_| {}),
-                ([Part { kind: PartKind::Text(text), .. }], _) if !result.is_error => match object(text) {
-                    Some(object) => json.json(&object),
-                    None => json.object(|json| json.member("output", text)),
-                },
-                (_, texts) => json.object(|json| json.key(if result.is_error { "error" } else { "output" }).strings(texts)),
+            let key = if result.is_error { "error" } else { "output" };
+            match texts.as_slice() {
+                [] if !result.is_error => json.object(|_| {}),
+                [one]
+                    if !result.is_error
+                        && let Some(object) = object(one) =>
+                {
+                    json.json(&object)
+                }
+                texts => {
+                    let lines: Vec<&str> = texts.iter().map(|text| text.raw()).collect();
+                    json.object(|json| json.key(key).strings(&[&lines.join("\\n")]));
+                }
             }
             if !media.is_empty() {
                 json.key("parts")

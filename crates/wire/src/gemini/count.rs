@@ -23,7 +23,7 @@ pub fn read_count_request(body: &[u8]) -> Result<Request<'_>, Refusal> {
     fields(&mut cursor, "", |name, value| {
         match name {
             // It stands in the path.
-            "model" => drop(value.skip()?),
+            "model" => value.skip().map(drop)?,
             "contents" => {
                 let mut read = Contents::default();
                 each(value, |item| read.read(item))?;
@@ -73,7 +73,7 @@ pub fn read_count_reply(body: &[u8]) -> Result<u32, Malformed> {
     cursor.object(|key, _, value| {
         match (spelled(key.plain()).as_ref(), value.kind()?) {
             ("totalTokens", Kind::Number) => total = tokens(value)?,
-            _ => drop(value.skip()?),
+            _ => value.skip().map(drop)?,
         }
         Ok::<(), Malformed>(())
     })?;

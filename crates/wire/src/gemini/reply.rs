@@ -58,7 +58,7 @@ impl<'a> Response<'a> {
                             response.ended = Some(Ended::Finished(Finish::ContentFilter));
                         }
                         ("blockReason", Kind::String) => {}
-                        _ => drop(value.skip()?),
+                        _ => value.skip().map(drop)?,
                     }
                     Ok::<(), Malformed>(())
                 })?,
@@ -67,7 +67,7 @@ impl<'a> Response<'a> {
                     let message = crate::error::message(value.text(span).as_bytes());
                     response.error = Some(message.map_or(Str::EMPTY, Str::into_owned));
                 }
-                _ => drop(value.skip()?),
+                _ => value.skip().map(drop)?,
             }
             Ok::<(), Malformed>(())
         })?;
@@ -97,7 +97,7 @@ impl<'a> Response<'a> {
                 ("finishReason", Kind::String) if reason.is_none() => *reason = Some(value.string()?.unescaped()),
                 ("finishReason", Kind::String) => return Err(Malformed),
                 ("finishMessage", Kind::String) => *words = Some(value.string()?.into()),
-                _ => drop(value.skip()?),
+                _ => value.skip().map(drop)?,
             }
             Ok(())
         })
@@ -118,7 +118,7 @@ impl<'a> Response<'a> {
                     "codeExecutionResult" | "executableCode" | "fileData" | "functionResponse" | "toolCall" | "toolResponse",
                     Kind::Object,
                 ) => return Err(Malformed),
-                _ => drop(value.skip()?),
+                _ => value.skip().map(drop)?,
             }
             Ok::<(), Malformed>(())
         })?;
@@ -280,7 +280,13 @@ pub(super) fn write_response(
         json.key("candidates").try_array(|json| {
             json.try_object(|json| {
                 json.key("content").try_object(|json| {
-                    json.key("parts").try_array(|json| write_parts(json, parts, To::Client, &[]))?;
+                    json.key("parts").try_array(|json| {
+                        if parts.is_empty() {
+                            // Clients take a content without parts for a broken answer, and forget all of it.
+                            json.object(|json| json.constant("text", ""));
+                        }
+                        write_parts(json, parts, To::Client, &[])
+                    })?;
                     json.constant("role", "model");
                     Ok::<(), Refusal>(())
                 })?;

@@ -76,7 +76,7 @@ pub(super) fn read<'a>(value: &mut Cursor<'a>) -> Result<Request<'a>, Refusal> {
     fields(value, "", |name, value| {
         match name {
             // It stands in the path.
-            "model" => drop(value.skip()?),
+            "model" => value.skip().map(drop)?,
             "contents" => each(value, |item| contents.read(item))?,
             "systemInstruction" => system = Some(instruction(value)?),
             "generationConfig" => generation_config(&mut request, value)?,
@@ -134,7 +134,7 @@ fn generation_config<'a>(request: &mut Request<'a>, value: &mut Cursor<'a>) -> R
         match name {
             "temperature" => request.temperature = Some(number(value, "generationConfig.temperature")?),
             "topP" => request.top_p = Some(number(value, "generationConfig.topP")?),
-            "topK" => request.top_k = Some(number(value, "generationConfig.topK")?),
+            "topK" => request.top_k = Some(whole(number(value, "generationConfig.topK")?)?),
             "presencePenalty" => request.presence_penalty = Some(number(value, "generationConfig.presencePenalty")?),
             "frequencyPenalty" => request.frequency_penalty = Some(number(value, "generationConfig.frequencyPenalty")?),
             "seed" => request.seed = Some(number(value, "generationConfig.seed")?),
@@ -169,6 +169,14 @@ fn generation_config<'a>(request: &mut Request<'a>, value: &mut Cursor<'a>) -> R
         _ => return Err(Refusal::WrongType("generationConfig.responseMimeType", "text/plain, or application/json")),
     };
     Ok(())
+}
+
+/// A whole number as one: clients send `40.0`, which other formats take for none.
+fn whole(number: Json<'_>) -> Result<Json<'_>, Refusal> {
+    Ok(match number.raw().strip_suffix(".0") {
+        Some(whole) => Json::checked(whole.to_owned())?,
+        None => number,
+    })
 }
 
 fn is_text_only(modalities: &Json<'_>) -> Result<bool, Refusal> {
@@ -231,6 +239,7 @@ fn tool<'a>(request: &mut Request<'a>, value: &mut Cursor<'a>) -> Result<(), Ref
 
 fn declaration<'a>(value: &mut Cursor<'a>) -> Result<Tool<'a>, Refusal> {
     let mut tool = Tool { name: Str::EMPTY, description: None, parameters: None, strict: None, cache_control: None };
+    let mut returned = None;
     fields(value, "tools.functionDeclarations", |name, value| {
         match name {
             "name" => tool.name = string(value, "tools.functionDeclarations.name")?,
@@ -245,12 +254,24 @@ fn declaration<'a>(value: &mut Cursor<'a>) -> Result<Tool<'a>, Refusal> {
             "parametersJsonSchema" => {
                 tool.parameters = Some(object(value, "tools.functionDeclarations.parametersJsonSchema")?);
             }
+            "response" | "responseJsonSchema" if returned.is_some() => {
+                return Err(Refusal::WrongType("tools.functionDeclarations.responseJsonSchema", "not together with response"));
+            }
+            "response" => returned = Some(json_schema(value, "tools.functionDeclarations.response")?),
+            "responseJsonSchema" => returned = Some(object(value, "tools.functionDeclarations.responseJsonSchema")?),
             _ => return Ok(false),
         }
         Ok(true)
     })?;
     if tool.name.is_empty() {
         return Err(Refusal::MissingField("tools.functionDeclarations.name"));
+    }
+    if let Some(returned) = returned {
+        // Google's own library sends it for every function; a description is where other formats say what comes back.
+        let (before, gap) = tool.description.as_ref().map_or(("", ""), |text| (text.raw(), "\\n\\n"));
+        let schema = Str::of(returned.raw());
+        let text = Str::constant("").and(before).and(gap).and("Its result follows this JSON Schema: ").and(schema.raw());
+        tool.description = Some(text);
     }
     Ok(tool)
 }
