@@ -306,9 +306,11 @@ impl IntoResponse for Refusal {
             Self::Name => (StatusCode::BAD_REQUEST, "invalid_name", "a name has 1 to 64 printable characters"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "there is nothing here"),
             Self::Query => (StatusCode::BAD_REQUEST, "invalid_query", "`after` and `limit` are whole numbers"),
-            Self::Region => {
-                (StatusCode::BAD_REQUEST, "invalid_region", "a region has 1 to 15 lower-case letters, digits and '-', such as \"eu\"")
-            }
+            Self::Region => (
+                StatusCode::BAD_REQUEST,
+                "invalid_region",
+                "a region has 1 to 15 lower-case letters, digits and '-', such as \"eu\"",
+            ),
             Self::SocketOnly => (StatusCode::FORBIDDEN, "socket_only", "tokens are made on the Unix socket only"),
             Self::Token => (StatusCode::UNAUTHORIZED, "unauthorized", "send `Authorization: Bearer` and an operator token"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the database cannot be used right now"),

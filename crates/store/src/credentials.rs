@@ -8,7 +8,7 @@ use crate::{Store, StoreError};
 /// Upper bound of a key's name, in characters.
 pub const NAME_CHARACTERS: usize = 64;
 
-const INSERT_KEY: &str = 
+const INSERT_KEY: &str =
     "INSERT INTO api_keys (hash, account, name, created_ms, region) VALUES ($1, $2, $3, $4, $5) RETURNING id";
 const KEYS: &str = "SELECT id, hash, account, name, created_ms, revoked_ms, region FROM api_keys ORDER BY id";
 const KEYS_AFTER: &str =

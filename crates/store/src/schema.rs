@@ -6,12 +6,11 @@ use crate::StoreError;
 use crate::open::Tx;
 
 /// Position `n` brings version `n` to version `n + 1`.
-const MIGRATIONS: &[&str] =
-    &[
-        include_str!("../../../migrations/sqlite/0001_start.sql"),
-        include_str!("../../../migrations/sqlite/0002_unaccounted.sql"),
-        include_str!("../../../migrations/sqlite/0003_region.sql"),
-    ];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../../migrations/sqlite/0001_start.sql"),
+    include_str!("../../../migrations/sqlite/0002_unaccounted.sql"),
+    include_str!("../../../migrations/sqlite/0003_region.sql"),
+];
 
 /// The schema's version that this code reads and writes.
 pub const VERSION: i64 = MIGRATIONS.len() as i64;

@@ -100,7 +100,8 @@ async fn running(state: Option<PathBuf>) -> Result<Option<(PathBuf, Description)
     match ask::<Answer>(&state, &request).await {
         Ok(Answer { outcome: Outcome::Done, said }) => {
             let told = said.first().and_then(|text| serde_json::from_str(text).ok());
-            let told = told.ok_or_else(|| Failure::failed("the Lethe that runs there is of another version: upgrade it first"))?;
+            let told =
+                told.ok_or_else(|| Failure::failed("the Lethe that runs there is of another version: upgrade it first"))?;
             Ok(Some((state, told)))
         }
         Ok(Answer { said, .. }) => Err(Failure::failed(said.join("\n"))),

@@ -6,18 +6,13 @@ use comfy_table::{Table, presets::NOTHING};
 
 use super::{
     compare::Changes,
-    describe::{Description, DescribedModel, DescribedRoute},
+    describe::{DescribedModel, DescribedRoute, Description},
 };
 use crate::say;
 
 pub(crate) fn description(file: &Path, does: &Description) {
     let gateway = &does.gateway;
-    say::line(&format!(
-        "{}: good, {} providers, {} models",
-        file.display(),
-        does.providers.len(),
-        does.models.len()
-    ));
+    say::line(&format!("{}: good, {} providers, {} models", file.display(), does.providers.len(), does.models.len()));
     say::line(&format!(
         "\nlistens on {} (clients; TLS: {}), {} (probes), {} (console)",
         gateway.listen, gateway.tls, gateway.probes, gateway.console

@@ -9,7 +9,7 @@ use super::{
 };
 
 /// Where a secret comes from.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Secret {
     /// It stands in the file. Kept only to tell one provider from another, and never shown.
     Literal(String),
@@ -18,7 +18,7 @@ pub(crate) enum Secret {
 }
 
 /// What tells one provider from another.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct ProviderKey {
     pub(crate) preset: &'static str,
     pub(crate) address: Option<Place>,
@@ -30,8 +30,8 @@ pub(crate) struct ProviderKey {
     pub(crate) location: Option<String>,
 }
 
-/// An address, or the variable that holds one.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+/// An address, or what has to be filled in.
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Place {
     Unset(String),
     Url(String),
@@ -57,7 +57,8 @@ impl Route {
 
     /// Whether its price is known, by what is written or by the catalogue.
     pub(crate) fn is_priced(&self) -> bool {
-        self.price.is_some() || self.preset().and_then(|preset| preset.model(&self.model)).is_some_and(|model| model.input.is_some())
+        self.price.is_some()
+            || self.preset().and_then(|preset| preset.model(&self.model)).is_some_and(|model| model.input.is_some())
     }
 }
 
@@ -73,7 +74,11 @@ type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// Reads one entry. `credentials` is LiteLLM's `credential_list`.
 pub(crate) fn read(entry: &Node, credentials: &[Node], environment: Environment<'_>) -> Result<Deployment, String> {
     let name = entry.text_of("model_name").ok_or("an entry without model_name")?.to_owned();
-    let params = Params { own: entry.get("litellm_params").ok_or_else(|| format!("{name}: no litellm_params"))?, credentials, environment };
+    let params = Params {
+        own: entry.get("litellm_params").ok_or_else(|| format!("{name}: no litellm_params"))?,
+        credentials,
+        environment,
+    };
     let info = entry.get("model_info");
     let model = params.text("model").ok_or_else(|| format!("{name}: no model"))?;
     let address = params.text("api_base").or_else(|| params.text("base_url"));
@@ -81,14 +86,19 @@ pub(crate) fn read(entry: &Node, credentials: &[Node], environment: Environment<
         return Err(format!("{name}: there is no preset for {model}"));
     };
     let known = PRESETS.get(preset).ok_or_else(|| format!("{name}: there is no preset {preset}"))?;
-    let capabilities = capabilities(&own, info.and_then(|info| info.text_of("mode")), known).map_err(|why| format!("{name}: {why}"))?;
+    let capabilities =
+        capabilities(&own, info.and_then(|info| info.text_of("mode")), known).map_err(|why| format!("{name}: {why}"))?;
     if known.never(&own) || own.contains('*') && known.refuses_wildcards() {
-        return Err(format!("{name}: {own} of {preset} is kept or computed elsewhere, whatever was agreed ({})", known.terms.source));
+        return Err(format!(
+            "{name}: {own} of {preset} is kept or computed elsewhere, whatever was agreed ({})",
+            known.terms.source
+        ));
     }
     if !name.contains('*') && own.contains('*') || name.find('*').is_some_and(|star| star + 1 != name.len()) {
         return Err(format!("{name}: a wildcard is one * at the end of the name"));
     }
-    let number = |key: &str| params.text(key).or_else(|| info?.text_of(key)).and_then(|text| text.replace('_', "").parse::<f64>().ok());
+    let number =
+        |key: &str| params.text(key).or_else(|| info?.text_of(key)).and_then(|text| text.replace('_', "").parse::<f64>().ok());
     let provider = params.provider(preset, model, address);
     let price = per_million(params.text("input_cost_per_token").or_else(|| info?.text_of("input_cost_per_token"))).map(|input| {
         let output = params.text("output_cost_per_token").or_else(|| info?.text_of("output_cost_per_token"));
@@ -148,18 +158,23 @@ impl<'a> Params<'a> {
 
     fn provider(&self, preset: &'static str, model: &str, address: Option<&str>) -> ProviderKey {
         let address = address.map(|text| match text.strip_prefix("os.environ/") {
-            Some(name) => (self.environment)(name).map_or_else(|| Place::Unset(name.to_owned()), |url| Place::Url(url_for(preset, &url))),
-            None => Place::Url(url_for(preset, text)),
+            Some(name) => {
+                let url = (self.environment)(name).and_then(|url| url_for(preset, &url));
+                url.map_or_else(|| Place::Unset(format!("what {name} holds")), Place::Url)
+            }
+            None => url_for(preset, text)
+                .map_or_else(|| Place::Unset("the address, which begins with https://".to_owned()), Place::Url),
         });
         let is = |wanted: &str| preset == wanted;
         let vertex = preset.starts_with("vertex");
-        let aws = self.secret("aws_access_key_id").zip(self.secret("aws_secret_access_key"));
+        let aws = self.secret("aws_access_key_id").zip(self.secret("aws_secret_access_key")).filter(|_| is("bedrock"));
+        let usual = PRESETS.get(preset).and_then(|preset| preset.api_key_env.clone()).filter(|_| aws.is_none());
         ProviderKey {
             preset,
             address,
-            api_key: self.secret("api_key"),
+            api_key: self.secret("api_key").or_else(|| usual.map(Secret::Variable)),
             api_version: self.plain("api_version").filter(|_| is("azure-openai")),
-            aws: aws.filter(|_| is("bedrock")).map(|(id, secret)| (id, secret, self.secret("aws_session_token"))),
+            aws: aws.map(|(id, secret)| (id, secret, self.secret("aws_session_token"))),
             region: if is("bedrock") {
                 self.plain("aws_region_name").or_else(|| upstream::region_in(model).map(str::to_owned))
             } else {
@@ -171,15 +186,19 @@ impl<'a> Params<'a> {
     }
 }
 
-/// The address as Lethe wants it: with everything before the operation's own path.
-fn url_for(preset: &str, url: &str) -> String {
+/// The address as Lethe wants it: with everything before the operation's own path. `None` if it is none.
+fn url_for(preset: &str, url: &str) -> Option<String> {
     let url = url.split(['?', '#']).next().unwrap_or(url).trim_end_matches('/');
-    match preset {
+    let url = match preset {
         "anthropic" if !url.ends_with("/v1") => format!("{url}/v1"),
-        "azure-openai" => url.split("/openai").next().unwrap_or(url).to_owned(),
+        "azure-openai" => {
+            let (scheme, rest) = url.split_once("://")?;
+            format!("{scheme}://{}", rest.split("/openai").next().unwrap_or(rest))
+        }
         "ollama" if !url.ends_with("/api") => format!("{url}/api"),
         _ => url.trim_end_matches("/chat/completions").to_owned(),
-    }
+    };
+    lethe_config::BaseUrl::parse(&url).is_ok().then_some(url)
 }
 
 fn capabilities(model: &str, mode: Option<&str>, preset: &Preset) -> Result<Vec<Capability>, String> {
@@ -194,7 +213,18 @@ fn capabilities(model: &str, mode: Option<&str>, preset: &Preset) -> Result<Vec<
         None => {
             let name = model.to_ascii_lowercase();
             let has = |parts: &[&str]| parts.iter().any(|part| name.contains(part));
-            if has(&["dall-e", "gpt-image", "imagen", "realtime", "sora", "stable-diffusion", "transcribe", "-tts", "tts-", "whisper"]) {
+            if has(&[
+                "dall-e",
+                "gpt-image",
+                "imagen",
+                "realtime",
+                "sora",
+                "stable-diffusion",
+                "transcribe",
+                "-tts",
+                "tts-",
+                "whisper",
+            ]) {
                 return Err("images, sound and video are not in this version".to_owned());
             }
             if has(&["rerank"]) {
@@ -244,9 +274,24 @@ pub(crate) fn per_million(per_token: Option<&str>) -> Option<String> {
 
 /// Parameters that are carried over, or that say nothing to Lethe.
 const CARRIED: &[&str] = &[
-    "api_base", "api_key", "api_version", "aws_access_key_id", "aws_region_name", "aws_secret_access_key", "aws_session_token", "base_url",
-    "custom_llm_provider", "input_cost_per_token", "litellm_credential_name", "model", "order", "output_cost_per_token", "region_name",
-    "vertex_location", "vertex_project", "weight",
+    "api_base",
+    "api_key",
+    "api_version",
+    "aws_access_key_id",
+    "aws_region_name",
+    "aws_secret_access_key",
+    "aws_session_token",
+    "base_url",
+    "custom_llm_provider",
+    "input_cost_per_token",
+    "litellm_credential_name",
+    "model",
+    "order",
+    "output_cost_per_token",
+    "region_name",
+    "vertex_location",
+    "vertex_project",
+    "weight",
 ];
 
 /// What of a deployment has no place, by reason.
@@ -262,11 +307,13 @@ fn left(name: &str, entry: &Node, params: &Node) -> Vec<String> {
         .map(|(key, _)| key.as_str())
         .filter(|key| !CARRIED.contains(key) && !matches!(*key, "rpm" | "tpm"))
         .collect();
-    let timeouts = others.iter().any(|key| key.contains("timeout"));
-    if timeouts {
-        left.push(format!("{name}: limits of waiting belong to the provider: connect_seconds, first_byte_seconds, idle_seconds, total_seconds"));
+    let waits = |key: &str| key.contains("timeout") || key.contains("retries");
+    if others.iter().any(|key| waits(key)) {
+        left.push(format!(
+            "{name}: retries are built in, and limits of waiting belong to the provider: connect_seconds, first_byte_seconds, idle_seconds, total_seconds"
+        ));
     }
-    let rest: Vec<&str> = others.into_iter().filter(|key| !key.contains("timeout")).collect();
+    let rest: Vec<&str> = others.into_iter().filter(|key| !waits(key)).collect();
     if !rest.is_empty() {
         left.push(format!("{name}: {} (Lethe adds nothing to requests: clients send what they want)", rest.join(", ")));
     }
@@ -275,6 +322,8 @@ fn left(name: &str, entry: &Node, params: &Node) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
     use super::{per_million, url_for};
 
     #[test]
@@ -296,10 +345,13 @@ mod tests {
 
     #[test]
     fn addresses_end_where_lethes_begin() {
-        assert_eq!(url_for("openai-compatible", "http://10.0.0.5:8000/v1/"), "http://10.0.0.5:8000/v1");
-        assert_eq!(url_for("ollama", "http://localhost:11434"), "http://localhost:11434/api");
-        assert_eq!(url_for("anthropic", "https://proxy.example.com"), "https://proxy.example.com/v1");
+        let url = |preset, url| url_for(preset, url).unwrap();
+        assert_eq!(url("openai-compatible", "http://10.0.0.5:8000/v1/"), "http://10.0.0.5:8000/v1");
+        assert_eq!(url("ollama", "http://localhost:11434"), "http://localhost:11434/api");
+        assert_eq!(url("anthropic", "https://proxy.example.com"), "https://proxy.example.com/v1");
         let azure = "https://x.openai.azure.com/openai/deployments/o1/chat/completions?api-version=2025-01-01-preview";
-        assert_eq!(url_for("azure-openai", azure), "https://x.openai.azure.com");
+        assert_eq!(url("azure-openai", azure), "https://x.openai.azure.com");
+        assert_eq!(url("azure-openai", "https://openai-x.openai.azure.com/"), "https://openai-x.openai.azure.com");
+        assert_eq!(url_for("openai-compatible", "<your-server>"), None);
     }
 }

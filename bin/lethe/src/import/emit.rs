@@ -73,7 +73,10 @@ fn provider(out: &mut String, provider: &ProviderKey, name: &str, variable: &str
         ("api_version", &provider.api_version),
         ("project", &provider.project),
         ("location", &provider.location),
-        ("region", &provider.region.clone().filter(|region| provider.aws.is_none() && lethe_types::Region::new(region).is_some())),
+        (
+            "region",
+            &provider.region.clone().filter(|region| provider.aws.is_none() && lethe_types::Region::new(region).is_some()),
+        ),
     ] {
         if let Some(value) = value {
             line(out, field, value);
@@ -101,8 +104,8 @@ fn address(out: &mut String, provider: &ProviderKey, known: Option<&Preset>) {
             line(out, "base_url", url);
             url.as_str()
         }
-        Some(Place::Unset(variable)) => {
-            let _ = writeln!(out, "base_url = {}   # fill in what {} holds: addresses stand in the file", quoted(TO_BE_FILLED_IN), plain(variable));
+        Some(Place::Unset(what)) => {
+            let _ = writeln!(out, "base_url = {}   # fill in {}", quoted(TO_BE_FILLED_IN), plain(what));
             TO_BE_FILLED_IN
         }
         None if own.is_none() => {
@@ -142,16 +145,17 @@ fn credential(out: &mut String, provider: &ProviderKey, known: Option<&Preset>, 
     }
     match &provider.api_key {
         Some(Secret::Variable(name)) => {
+            if known.is_some_and(|preset| preset.api_key_env.as_ref() == Some(name)) && provider.preset == "bedrock" {
+                out.push_str("# a machine's role is not enough: a token, or aws = { access_key_id = …, secret_access_key = { env = … }, … }\n");
+            }
             let _ = writeln!(out, "api_key = {}", reference(&Secret::Variable(name.clone()), variable));
         }
         Some(secret @ Secret::Literal(_)) => {
-            let _ = writeln!(out, "api_key = {}   # the key stood in the file: put it into this variable", reference(secret, variable));
-        }
-        None if known.is_some_and(|preset| preset.api_key_env.is_some()) => {
-            if provider.preset == "bedrock" {
-                out.push_str("# or aws = { access_key_id = …, secret_access_key = { env = … } }: requests are signed with keys, not with a machine's role\n");
-            }
-            let _ = writeln!(out, "api_key = {{ env = {} }}", quoted(variable));
+            let _ = writeln!(
+                out,
+                "api_key = {}   # the key stood in the file: put it into this variable",
+                reference(secret, variable)
+            );
         }
         None => {}
     }
@@ -159,7 +163,9 @@ fn credential(out: &mut String, provider: &ProviderKey, known: Option<&Preset>, 
 
 /// `{ env = "NAME" }`, whatever the secret.
 fn reference(secret: &Secret, otherwise: &str) -> String {
-    let is_name = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') && !name.starts_with(|c: char| c.is_ascii_digit());
+    let is_name = |name: &str| {
+        name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') && !name.starts_with(|c: char| c.is_ascii_digit())
+    };
     let name = match secret {
         Secret::Variable(name) if !name.is_empty() && is_name(name) => name,
         Secret::Literal(_) | Secret::Variable(_) => otherwise,
@@ -203,10 +209,15 @@ fn model(out: &mut String, model: &Model, providers: &[ProviderKey], names: &[St
 
 fn route(route: &Route, providers: &[ProviderKey], names: &[String]) -> String {
     let name = providers.iter().position(|provider| *provider == route.provider).and_then(|at| names.get(at));
-    let mut parts = vec![format!("provider = {}", quoted(name.map_or("", String::as_str))), format!("model = {}", quoted(&route.model))];
+    let mut parts =
+        vec![format!("provider = {}", quoted(name.map_or("", String::as_str))), format!("model = {}", quoted(&route.model))];
     parts.extend(route.weight.map(|weight| format!("weight = {weight}")));
     parts.extend(route.price.as_ref().map(|(input, output)| {
-        format!("price = {{ currency = \"USD\", input_per_million = {}, output_per_million = {} }}", quoted(input), quoted(output))
+        format!(
+            "price = {{ currency = \"USD\", input_per_million = {}, output_per_million = {} }}",
+            quoted(input),
+            quoted(output)
+        )
     }));
     parts.extend(route.max_output_tokens.map(|limit| format!("max_output_tokens = {limit}")));
     format!("{{ {} }}", parts.join(", "))

@@ -51,7 +51,9 @@ pub(crate) fn translate(text: &str, environment: &dyn Fn(&str) -> Option<String>
                 left.extend(of_it);
                 match models.iter_mut().find(|model| model.id == name) {
                     Some(model) => model.routes.push(route),
-                    None => models.push(Model { id: name, strategy: Strategy::default(), routes: vec![route], notes: Vec::new() }),
+                    None => {
+                        models.push(Model { id: name, strategy: Strategy::default(), routes: vec![route], notes: Vec::new() })
+                    }
                 }
             }
             Err(why) => left.push(format!("line {}: {why}", entry.line)),
@@ -62,6 +64,8 @@ pub(crate) fn translate(text: &str, environment: &dyn Fn(&str) -> Option<String>
     fall_back(&root, &mut models, &mut left);
     aliases(&root, &mut models, &mut left);
     left.extend(settings::left(&root));
+    let mut said = std::collections::BTreeSet::new();
+    left.retain(|line| said.insert(line.clone()));
     let providers = providers(&models);
     let toml = emit::file(&providers, &models, &left);
     Ok(Translated { toml, providers: providers.len(), models: models.len(), left: left.len() })
@@ -103,7 +107,9 @@ fn strategies(root: &Node, models: &mut [Model]) {
             model.routes.sort_by_key(|route| route.order.unwrap_or(u32::MAX));
         } else if strategy == Strategy::Cheapest && !model.routes.iter().all(Route::is_priced) {
             model.strategy = Strategy::Weighted;
-            model.notes.push("cost-based-routing needs a price in each route: write them, and strategy = \"cheapest\"".to_owned());
+            model
+                .notes
+                .push("cost-based-routing needs a price in each route: write them, and strategy = \"cheapest\"".to_owned());
         }
     }
 }
@@ -117,7 +123,8 @@ fn fall_back(root: &Node, models: &mut [Model], left: &mut Vec<String>) {
     }
     let defaults = setting(root, "default_fallbacks").map(names).unwrap_or_default();
     if !defaults.is_empty() {
-        let without: Vec<String> = models.iter().map(|model| model.id.clone()).filter(|id| !pairs.iter().any(|(from, _)| from == id)).collect();
+        let without: Vec<String> =
+            models.iter().map(|model| model.id.clone()).filter(|id| !pairs.iter().any(|(from, _)| from == id)).collect();
         pairs.extend(without.into_iter().map(|id| (id, defaults.clone())));
     }
     let before: Vec<(String, Vec<Route>)> = models.iter().map(|model| (model.id.clone(), model.routes.clone())).collect();

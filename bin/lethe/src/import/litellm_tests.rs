@@ -34,7 +34,10 @@ fn a_teams_configuration_is_carried_over() {
     assert_eq!(route(&config, "fast", 0), ("openai".into(), "gpt-5.4-mini".into(), 3));
     assert_eq!(route(&config, "fast", 1), ("groq".into(), "openai/gpt-oss-120b".into(), 1));
     let clever = model(&config, "clever");
-    assert_eq!((clever.strategy, clever.routes.len(), clever.capabilities.as_slice()), (Strategy::Ordered, 3, [Capability::Chat].as_slice()));
+    assert_eq!(
+        (clever.strategy, clever.routes.len(), clever.capabilities.as_slice()),
+        (Strategy::Ordered, 3, [Capability::Chat].as_slice())
+    );
     assert_eq!(route(&config, "clever", 2).0, "groq", "its fallbacks come after it");
     let in_house = model(&config, "in-house");
     assert_eq!(in_house.routes[0].price, Some(1_250_000));
@@ -58,11 +61,12 @@ fn no_secret_is_copied_and_what_is_left_is_said() {
     for variable in ["OPENAI_API_KEY", "SHARED_OPENAI_KEY", "ANTHROPIC_API_KEY", "GROQ_API_KEY"] {
         assert!(toml.contains(&format!("api_key = {{ env = \"{variable}\" }}")), "{variable}");
     }
-    let comments: String = toml.lines().filter_map(|line| line.strip_prefix("# ")).map(|line| format!("{} ", line.trim())).collect();
+    let comments: String =
+        toml.lines().filter_map(|line| line.strip_prefix("# ")).map(|line| format!("{} ", line.trim())).collect();
     for said in [
         "fast: rpm and tpm are not carried over",
         "clever: temperature (Lethe adds nothing to requests",
-        "clever: limits of waiting belong to the provider",
+        "clever: retries are built in, and limits of waiting belong to the provider",
         "images, sound and video are not in this version",
         "there is no preset for replicate/some/model",
         "claude-mythos-5 of anthropic is kept",
@@ -119,7 +123,10 @@ fn clouds_keep_their_regions_and_keys() {
         hosts,
         ["bedrock-runtime.eu-central-1.amazonaws.com", "aiplatform.googleapis.com", "bedrock-runtime.us-east-1.amazonaws.com"]
     );
-    assert_eq!(config.providers.iter().map(|provider| provider.id.as_str()).collect::<Vec<_>>(), ["bedrock", "vertex-anthropic", "bedrock-2"]);
+    assert_eq!(
+        config.providers.iter().map(|provider| provider.id.as_str()).collect::<Vec<_>>(),
+        ["bedrock", "vertex-anthropic", "bedrock-2"]
+    );
 }
 
 #[test]

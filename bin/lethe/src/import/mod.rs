@@ -52,8 +52,8 @@ const LIMIT_BYTES: u64 = 4 * 1024 * 1024;
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let Command::Litellm { file, out } = &args.command;
     let text = read(file)?;
-    let translated = litellm::translate(&text, &process_environment)
-        .map_err(|why| Failure::usage(format!("{}:{why}", file.display())))?;
+    let translated =
+        litellm::translate(&text, &process_environment).map_err(|why| Failure::usage(format!("{}:{why}", file.display())))?;
     match out {
         None => say::line(translated.toml.trim_end()),
         Some(out) => write(out, &translated.toml)?,

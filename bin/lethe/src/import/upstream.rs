@@ -142,7 +142,13 @@ mod tests {
             ("gpt-4o", None, false, "openai", "gpt-4o"),
             ("azure/my-deployment", None, true, "azure-openai", "my-deployment"),
             ("bedrock/converse/us.anthropic.claude-opus-4-6-v1", None, false, "bedrock", "us.anthropic.claude-opus-4-6-v1"),
-            ("bedrock/us-west-2/meta.llama4-scout-17b-instruct-v1:0", None, false, "bedrock", "meta.llama4-scout-17b-instruct-v1:0"),
+            (
+                "bedrock/us-west-2/meta.llama4-scout-17b-instruct-v1:0",
+                None,
+                false,
+                "bedrock",
+                "meta.llama4-scout-17b-instruct-v1:0",
+            ),
             ("vertex_ai/claude-opus-5@default", None, false, "vertex-anthropic", "claude-opus-5@default"),
             ("openrouter/anthropic/claude-sonnet-5", None, false, "openrouter", "anthropic/claude-sonnet-5"),
             ("fireworks_ai/glm-5p2", None, false, "fireworks", "accounts/fireworks/models/glm-5p2"),
@@ -152,7 +158,11 @@ mod tests {
             ("something", None, true, "openai-compatible", "something"),
         ] {
             let upstream = of(model, custom, address);
-            assert_eq!(upstream.as_ref().map(|upstream| (upstream.preset, upstream.model.as_str())), Some((preset, name)), "{model}");
+            assert_eq!(
+                upstream.as_ref().map(|upstream| (upstream.preset, upstream.model.as_str())),
+                Some((preset, name)),
+                "{model}"
+            );
         }
         assert_eq!(of("replicate/llama", None, false), None);
         assert_eq!(of("mystery", None, false), None);
