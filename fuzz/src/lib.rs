@@ -2,10 +2,12 @@
 //! they share: bytes cut into pieces, and a connection that delivers them so.
 
 pub mod chunked;
+pub mod eventstream;
 pub mod http1_request;
 pub mod http1_response;
 pub mod json_cursor;
 pub mod link_decoder;
+pub mod ndjson_lines;
 pub mod openai_request;
 pub mod sse_stream;
 pub mod usage_record;

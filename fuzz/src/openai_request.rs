@@ -4,20 +4,22 @@
 use std::sync::LazyLock;
 
 use lethe_content::ContentBuf;
-use lethe_policy::{FieldRules, ProviderKind};
-use lethe_types::Operation;
-use lethe_wire::openai::{Request, inspect_request};
+use lethe_policy::{ApiRules, ProviderKind};
+use lethe_types::Api;
+use lethe_wire::inspect::{Change, Inspected, inspect};
 use serde_json::{Map, Value};
 
 const MODEL: &str = "routed/\"model\\\u{1}é";
 
-static RULES: LazyLock<[FieldRules; 4]> = LazyLock::new(|| {
-    [(false, false), (false, true), (true, false), (true, true)].map(|(force_store_false, stream_usage)| FieldRules {
-        chat_fields: ["messages", "model", "store", "stream", "stream_options", "temperature", "tools"].map(String::from).into(),
-        embeddings_fields: ["input", "model"].map(String::from).into(),
+static RULES: LazyLock<[ApiRules; 4]> = LazyLock::new(|| {
+    [(false, false), (false, true), (true, false), (true, true)].map(|(force_store_false, stream_usage)| ApiRules {
+        fields: ["input", "messages", "model", "store", "stream", "stream_options", "temperature", "tools"]
+            .map(String::from)
+            .into(),
         tool_types: vec!["function".into()],
-        force_store_false,
+        force: if force_store_false { vec![("store".into(), "false".into())] } else { Vec::new() },
         stream_usage,
+        ..ApiRules::plain(Api::Chat)
     })
 });
 
@@ -28,8 +30,8 @@ fn object(text: &[u8]) -> Option<Map<String, Value>> {
     }
 }
 
-fn edited(request: &Request, body: &[u8], operation: Operation, rules: &FieldRules) {
-    let edits = request.edits(MODEL, rules);
+fn edited(request: &Inspected, body: &[u8], rules: &ApiRules) {
+    let edits = request.edits(&Change { model: MODEL, pseudonym: "acct", cache: false }, rules);
     let mut out = ContentBuf::new();
     edits.apply(body, &mut out);
     assert_eq!(edits.length(body.len()), out.len());
@@ -40,13 +42,12 @@ fn edited(request: &Request, body: &[u8], operation: Operation, rules: &FieldRul
     let (Some(mut before), Some(mut after)) = (before, after) else { return };
     assert_eq!(after.remove("model"), Some(MODEL.into()));
     before.remove("model");
-    let chat = operation == Operation::Chat;
     for (key, value) in &after {
         if key.to_lowercase() == "store" {
             assert!(matches!(value, Value::Null | Value::Bool(false)), "stored under another spelling");
         }
     }
-    if chat && rules.force_store_false {
+    if !rules.force.is_empty() {
         assert_eq!(after.remove("store"), Some(false.into()));
         before.remove("store");
     }
@@ -67,16 +68,15 @@ fn edited(request: &Request, body: &[u8], operation: Operation, rules: &FieldRul
 
 /// Panics when the property does not hold for `body`.
 pub fn holds(body: &[u8]) {
-    for operation in [Operation::Chat, Operation::Embeddings] {
-        let Ok(request) = inspect_request(body, operation) else { continue };
+    for api in [Api::Chat, Api::Embeddings] {
+        let Ok(request) = inspect(body, api) else { continue };
         for rules in RULES.iter() {
-            edited(&request, body, operation, rules);
+            edited(&request, body, rules);
             assert!(request.check(ProviderKind::Node, rules).is_ok());
             if request.check(ProviderKind::Hosted, rules).is_ok()
                 && let Some(object) = object(body)
             {
-                let allowed = if operation == Operation::Chat { &rules.chat_fields } else { &rules.embeddings_fields };
-                assert!(object.keys().all(|key| allowed.contains(key)), "a field that is not listed");
+                assert!(object.keys().all(|key| rules.fields.contains(key)), "a field that is not listed");
             }
         }
     }

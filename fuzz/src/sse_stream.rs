@@ -29,8 +29,9 @@ fn pass<'a>(wants_usage: bool, pieces: impl Iterator<Item = &'a [u8]>) -> Passed
             break;
         }
     }
-    let end = stream.end().ok().map(<[u8]>::to_vec);
-    let tokens = stream.tokens.map(|tokens| (tokens.input, tokens.output));
+    let mut last = ContentBuf::new();
+    let end = stream.end(&mut last).ok().map(|()| last.expose().to_vec());
+    let tokens = stream.usage.map(|tokens| (tokens.input, tokens.output));
     Passed { good, out: out.expose().to_vec(), tokens, deltas: stream.deltas, done: stream.done, failed: stream.failed, end }
 }
 

@@ -94,6 +94,7 @@ pub const fn failure(failure: Failure) -> Explained {
 #[must_use]
 pub const fn refused(refused: Refused) -> Explained {
     match refused {
+        Refused::BadMedia => ("400: media that are not what they say", "the client's own mistake; it has been told the field"),
         Refused::BodyTooLarge => ("413: the body is larger than max_body_mib", "raise max_body_mib if such requests are wanted"),
         Refused::Draining => ("503: the gateway was finishing what is open", "nothing: it was asked to stop"),
         Refused::DuplicateField => ("400: a field occurs twice", "the client's own mistake; it has been told the field"),
@@ -118,6 +119,10 @@ pub const fn refused(refused: Refused) -> Explained {
         Refused::ModelNotFound => {
             ("404: no such model", "add a [[model]] with this id, or tell the client what GET /v1/models lists")
         }
+        Refused::NoRoute => (
+            "400: no route is in the required region, or at the named providers",
+            "give a provider of the model the region, or tell the client which providers serve it",
+        ),
         Refused::NoSnapshot => {
             ("503: the gateway has just started and control has told it nothing yet", "if it goes on: see lethe_gateways_linked")
         }
@@ -133,6 +138,9 @@ pub const fn refused(refused: Refused) -> Explained {
         ),
         Refused::Overloaded => {
             ("503: too much is in memory at once", "fewer requests at once, a lower max_body_mib, or another gateway")
+        }
+        Refused::ProviderBusy => {
+            ("503: every provider of the model has as many requests as it may", "raise max_concurrent, or add a provider")
         }
         Refused::QueryNotAccepted => ("400: the URL has a query", "the client's own mistake: queries end up in logs"),
         Refused::RequestTimeout => {
@@ -152,6 +160,10 @@ pub const fn refused(refused: Refused) -> Explained {
             ("400: a field is not on the reviewed list", "if it leaves nothing behind at the provider, add it to allow_fields")
         }
         Refused::UnknownToolType => ("400: a tool's type is not on the reviewed list", "tools of type function are served"),
+        Refused::UnsupportedField => (
+            "400: the provider's format cannot express a field",
+            "add a provider that takes the client's own format, if it is wanted",
+        ),
         Refused::UnsupportedHeader => (
             "400: a header asks for features that are not on the reviewed list",
             "the client must leave it out; it has been told which",

@@ -4,9 +4,10 @@ use lethe_content::ContentBuf;
 use lethe_http1::{Response, ServerConn};
 use lethe_providers::formats;
 use lethe_tls::Socket;
-use lethe_types::{Api, Clock, Failure, SystemClock};
+use lethe_types::{Api, Capability, Failure};
 use lethe_wire::answer::inspect_answer;
-use lethe_wire::conversation::{Identity, Str, Usage};
+use lethe_wire::client::Client;
+use lethe_wire::conversation::{Malformed, Str, Usage};
 use lethe_wire::error::{ErrorBody, ErrorType};
 use lethe_wire::openai::ChatStream;
 use lethe_wire::passage::{Framing, Passage};
@@ -37,11 +38,10 @@ pub(crate) enum After {
 }
 
 /// What of a request an answer depends on.
+#[derive(Clone, Copy)]
 pub(crate) struct Wish {
     /// The format that the client speaks.
     pub(crate) api: Api,
-    /// The model as the client named it.
-    model: String,
     pub(crate) stream: bool,
     /// A stream as a JSON array.
     pub(crate) array: bool,
@@ -50,33 +50,19 @@ pub(crate) struct Wish {
 }
 
 impl Wish {
-    pub(crate) fn new(received: &Received) -> Self {
-        Self {
-            api: received.asked.api,
-            model: received.asked.model.clone().unwrap_or_else(|| received.inspected.model.clone()),
-            stream: received.stream,
-            array: received.asked.array,
-            usage: received.inspected.wants_usage,
-        }
-    }
-
-    fn identity(&self) -> Identity {
-        let mut bytes = [0; 12];
-        // An id without chance in it is an id all the same.
-        drop(aws_lc_rs::rand::fill(&mut bytes));
-        let id = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        Identity { id, created: SystemClock.now() / 1000, model: self.model.clone() }
+    pub(crate) const fn new(received: &Received) -> Self {
+        let Received { asked, inspected, stream, .. } = received;
+        Self { api: asked.api, stream: *stream, array: asked.array, usage: inspected.wants_usage }
     }
 
     /// What reads the provider's stream and writes the client's.
-    fn stream(&self, answered: &Answered) -> Option<(Stream, Framing)> {
+    fn stream(self, answered: &mut Answered) -> Option<(Stream, Framing)> {
         if answered.api == Api::Chat && self.api == Api::Chat {
             return Some((Stream::Chat(ChatStream::new(self.usage)), Framing::Events));
         }
         let (framing, reader) = formats::reader(answered.api)?;
-        let writer = match answered.translated {
-            Some(wanted) => Some(lethe_wire::formats::writer(self.api, self.array, self.identity(), wanted)?),
-            None if self.array => Some(lethe_wire::formats::writer(self.api, true, self.identity(), Default::default())?),
+        let writer = match answered.client.take() {
+            Some(client) => Some(client.writer()?),
             None => None,
         };
         Some((Stream::Passage(Box::new(Passage::new(framing, reader, writer))), framing))
@@ -86,7 +72,7 @@ impl Wish {
 /// Passes the answer on, and records the request.
 pub(crate) async fn pass(
     connection: &mut ServerConn<Socket>,
-    answered: Answered,
+    mut answered: Answered,
     wish: Wish,
     prompt: u32,
     share: &mut Share,
@@ -94,9 +80,9 @@ pub(crate) async fn pass(
 ) -> After {
     let media_type = media_type(&answered.answering);
     match (answered.answering.head.status, wish.stream, media_type) {
-        (200, true, Media::Stream(framing)) => match wish.stream(&answered) {
+        (200, true, Media::Stream(framing)) => match wish.stream(&mut answered) {
             Some((stream, expected)) if expected == framing => {
-                match relay::stream(connection, answered, &wish, stream, prompt, share, &mut meter).await {
+                match relay::stream(connection, answered, wish, stream, prompt, share, &mut meter).await {
                     Ended::Clean => {
                         meter.finish(200);
                         After::GoOn
@@ -109,7 +95,7 @@ pub(crate) async fn pass(
             }
             _ => fail(connection, Failure::Malformed, Some(&answered.served), meter).await,
         },
-        (200, false, Media::Json) => whole(connection, answered, &wish, share, prompt, meter).await,
+        (200, false, Media::Json) => whole(connection, answered, share, prompt, meter).await,
         // Redirects are not followed, and a refused credential is quoted in the refusal.
         (status @ (300..=399 | 401 | 403), ..) => {
             fail(connection, Failure::of_status(status), Some(&answered.served), meter).await
@@ -124,12 +110,11 @@ pub(crate) async fn pass(
 async fn whole(
     connection: &mut ServerConn<Socket>,
     answered: Answered,
-    wish: &Wish,
     share: &mut Share,
     prompt: u32,
     mut meter: Meter,
 ) -> After {
-    let Answered { mut answering, api, translated, served, open, .. } = answered;
+    let Answered { mut answering, api, client, served, open, .. } = answered;
     let _open = open;
     let base = share.bytes();
     let read = tokio::select! {
@@ -151,16 +136,11 @@ async fn whole(
     }
     answering.done();
     meter.units = Some(units(answer.usage, prompt, estimate(answer.said_bytes)));
-    if translated.is_some() {
+    if let Some(client) = client {
         let mut out = ContentBuf::new();
-        let written = formats::read_reply(api, body.expose()).and_then(|reply| {
-            if let Some(usage) = reply.usage {
-                meter.units = Some(units(Some(usage), prompt, 0));
-            }
-            lethe_wire::formats::write_reply(wish.api, &reply, &wish.identity(), &mut out)
-        });
-        if written.is_err() {
-            return fail(connection, Failure::Malformed, Some(&served), meter).await;
+        match translate(&client, api, body.expose(), &mut out) {
+            Ok(usage) => meter.units = Some(units(usage.or(answer.usage), prompt, estimate(answer.said_bytes))),
+            Err(Malformed) => return fail(connection, Failure::Malformed, Some(&served), meter).await,
         }
         if !share.holds_block(base, body.capacity() + out.capacity()) {
             return tell(connection, &Problem::overloaded(), Some(&served), meter).await;
@@ -173,6 +153,26 @@ async fn whole(
     finish(200, sent.is_ok(), meter)
 }
 
+/// Writes a provider's answer in the client's format, and says what it counts.
+fn translate(client: &Client, api: Api, body: &[u8], out: &mut ContentBuf) -> Result<Option<Usage>, Malformed> {
+    match api.capability() {
+        Capability::CountTokens => {
+            client.write_count(formats::read_count(api, body)?, out)?;
+            Ok(None)
+        }
+        Capability::Embeddings => {
+            let reply = formats::read_vectors(api, body)?;
+            client.write_vectors(&reply, out)?;
+            Ok(reply.tokens.map(|input| Usage { input, ..Usage::default() }))
+        }
+        _ => {
+            let reply = formats::read_reply(api, body)?;
+            client.write_reply(&reply, out)?;
+            Ok(reply.usage)
+        }
+    }
+}
+
 /// Tokens as the provider reported them, or as they are estimated.
 pub(crate) fn units(usage: Option<Usage>, prompt: u32, said: u32) -> Units {
     match usage {
@@ -183,7 +183,7 @@ pub(crate) fn units(usage: Option<Usage>, prompt: u32, said: u32) -> Units {
 
 /// Passes a provider's error to the one who caused it, in memory, unless it quotes the operator's credential.
 async fn pass_error(connection: &mut ServerConn<Socket>, answered: Answered, share: &mut Share, meter: Meter) -> After {
-    let Answered { mut answering, translated, served, .. } = answered;
+    let Answered { mut answering, client, served, .. } = answered;
     let status = match answering.head.status {
         status @ (400..=499 | 500 | 502..=504 | 529) => status,
         _ => 502,
@@ -210,7 +210,7 @@ async fn pass_error(connection: &mut ServerConn<Socket>, answered: Answered, sha
     }
     meter.failed(Failure::of_status(answering.head.status));
     answering.done();
-    if translated.is_some() {
+    if client.is_some() {
         let message = lethe_wire::error::message(body.expose()).unwrap_or(Str::constant("The provider refused the request."));
         let kind = match status {
             429 => ErrorType::RateLimit,

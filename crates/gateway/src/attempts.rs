@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use lethe_http1::{ResponseHead, ServerConn};
 use lethe_tls::Socket;
 use lethe_types::{Api, Failure};
-use lethe_wire::conversation::Wanted;
+use lethe_wire::client::Client;
 use tokio::time::{sleep, timeout};
 
 use crate::budget::Share;
@@ -35,8 +35,8 @@ pub(crate) struct Answered {
     pub(crate) answering: Answering,
     /// The format that it is in.
     pub(crate) api: Api,
-    /// What the client wants to be sent, where its request was translated.
-    pub(crate) translated: Option<Wanted>,
+    /// How the client is answered, where its request was translated.
+    pub(crate) client: Option<Box<Client>>,
     /// When the answer must be over.
     pub(crate) deadline: Instant,
     pub(crate) served: Served,
@@ -106,7 +106,7 @@ pub(crate) async fn ask(
         candidates.into_iter().map(|candidate| (candidate, Duration::ZERO)).collect();
     let (mut attempts, mut refusal, mut busy, mut failed) = (0, None, false, None);
     while let Some((candidate, wait)) = queue.pop_front() {
-        let ask = match received.outgoing(&candidate) {
+        let mut ask = match received.outgoing(&candidate) {
             Ok(ask) => ask,
             // Another provider may take what this one cannot be told.
             Err(problem) => {
@@ -120,7 +120,7 @@ pub(crate) async fn ask(
             busy = true;
             continue;
         };
-        if ask.translated.is_some() && !share.holds_block(base, ask.body.capacity()) {
+        if ask.client.is_some() && !share.holds_block(base, ask.body.capacity()) {
             return Err(Stop::from(Problem::overloaded()).into());
         }
         meter.route = candidate.id;
@@ -135,7 +135,7 @@ pub(crate) async fn ask(
         }
         attempts += 1;
         let served = Served::new(&candidate, &ask, attempts);
-        let (api, translated, started) = (ask.api, ask.translated, Instant::now());
+        let (api, client, started) = (ask.api, ask.client.take(), Instant::now());
         let answering = tokio::select! {
             biased;
             answering = upstreams.ask(Arc::clone(upstream), ask) => answering,
@@ -163,7 +163,7 @@ pub(crate) async fn ask(
             }
             (Ok(answering), _) => {
                 let deadline = started + upstream.total;
-                return Ok(Answered { answering, api, translated, deadline, served, open });
+                return Ok(Answered { answering, api, client, deadline, served, open });
             }
             (Err(failure), _) => {
                 if matches!(failure, Failure::ClientGone | Failure::Cut | Failure::TimeoutFirstByte) {

@@ -5,6 +5,7 @@ use lethe_policy::conflict;
 use lethe_types::{Api, Operation};
 
 use crate::problem::Problem;
+use crate::served::{self, Leads};
 
 /// Headers that ask a provider for features beyond the body.
 const REFUSED_HEADERS: [&str; 1] = ["openai-beta"];
@@ -46,24 +47,6 @@ impl Endpoint {
     }
 }
 
-/// Paths that take a body, and its format. Anthropic's SDK puts `/v1` behind its base URL, others expect it in the base URL.
-pub(crate) const POSTS: [(&str, Api); 14] = [
-    ("/messages", Api::Messages),
-    ("/messages/count_tokens", Api::CountMessageTokens),
-    ("/v1/chat/completions", Api::Chat),
-    ("/v1/completions", Api::Completions),
-    ("/v1/embeddings", Api::Embeddings),
-    ("/v1/messages", Api::Messages),
-    ("/v1/messages/count_tokens", Api::CountMessageTokens),
-    ("/v1/moderations", Api::Moderations),
-    ("/v1/rerank", Api::Rerank),
-    ("/v1/responses", Api::Responses),
-    ("/v2/rerank", Api::Rerank),
-    ("/rerank", Api::Rerank),
-    ("/chat/completions", Api::Chat),
-    ("/responses", Api::Responses),
-];
-
 /// The format that a client speaks who asks for `path`: also of what is refused.
 pub(crate) fn dialect(path: &str) -> Api {
     if path.starts_with("/v1beta/") || path.starts_with("/v1/models/") && path.contains(':') {
@@ -83,26 +66,25 @@ pub(crate) fn find(request: &RequestHead) -> Result<Endpoint, Problem> {
     if let Some(conflict) = conflict::endpoint(method, path) {
         return Err(Problem::conflict(&conflict));
     }
+    let (served, model) = served::at(path).ok_or_else(Problem::not_found)?;
+    let allow = served.method;
+    let model = match model {
+        None => None,
+        Some(model) => Some(percent_decoded(model).ok_or_else(Problem::not_found)?),
+    };
     let mut query = request.query();
-    let (allow, endpoint) = if let Some((_, api)) = POSTS.into_iter().find(|(post, _)| *post == path) {
-        ("POST", Endpoint::Exchange(Asked { api, model: None, stream: false, array: false, batch: false }))
-    } else if let Some(asked) = gemini(path) {
-        let asked = Asked { array: asked.stream && query != Some("alt=sse"), ..asked };
-        query = query.filter(|query| !matches!(*query, "alt=sse" | "alt=json"));
-        ("POST", Endpoint::Exchange(asked))
-    } else {
-        let one = |prefix: &str| path.strip_prefix(prefix).and_then(percent_decoded);
-        let endpoint = match path {
-            "/openapi.json" => Endpoint::OpenApi,
-            "/v1/models" | "/models" => Endpoint::Models(Api::Chat),
-            "/v1beta/models" => Endpoint::Models(Api::GenerateContent),
-            _ => match (one("/v1/models/").or_else(|| one("/models/")), one("/v1beta/models/")) {
-                (Some(id), _) => Endpoint::Model(id, Api::Chat),
-                (None, Some(id)) => Endpoint::Model(id, Api::GenerateContent),
-                (None, None) => return Err(Problem::not_found()),
-            },
-        };
-        ("GET", endpoint)
+    let endpoint = match served.leads {
+        Leads::Exchange(api) => {
+            let stream = served.path.ends_with(":streamGenerateContent");
+            let array = stream && query != Some("alt=sse");
+            if model.is_some() {
+                query = query.filter(|query| !matches!(*query, "alt=sse" | "alt=json"));
+            }
+            Endpoint::Exchange(Asked { api, model, stream, array, batch: served.path.ends_with(":batchEmbedContents") })
+        }
+        Leads::Model(api) => Endpoint::Model(model.unwrap_or_default(), api),
+        Leads::Models(api) => Endpoint::Models(api),
+        Leads::OpenApi => Endpoint::OpenApi,
     };
     if method != allow {
         return Err(Problem::method(allow));
@@ -120,21 +102,6 @@ pub(crate) fn find(request: &RequestHead) -> Result<Endpoint, Problem> {
         return Err(Problem::header(name));
     }
     Ok(endpoint)
-}
-
-/// `/v1beta/models/{model}:{method}` (<https://ai.google.dev/api/generate-content>).
-fn gemini(path: &str) -> Option<Asked> {
-    let rest = path.strip_prefix("/v1beta/models/").or_else(|| path.strip_prefix("/v1/models/"))?;
-    let (model, method) = rest.rsplit_once(':')?;
-    let (api, stream, batch) = match method {
-        "generateContent" => (Api::GenerateContent, false, false),
-        "streamGenerateContent" => (Api::GenerateContent, true, false),
-        "countTokens" => (Api::CountTokens, false, false),
-        "embedContent" => (Api::EmbedContent, false, false),
-        "batchEmbedContents" => (Api::EmbedContent, false, true),
-        _ => return None,
-    };
-    Some(Asked { api, model: Some(percent_decoded(model)?), stream, array: false, batch })
 }
 
 /// RFC 3986 section 2.1; `None` for broken escapes, bytes that are not UTF-8, or nothing at all.
@@ -156,12 +123,13 @@ fn percent_decoded(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a failed test")]
+    #![expect(clippy::panic, clippy::unwrap_used, reason = "a failed test")]
 
     use lethe_http1::parse_request;
     use lethe_types::Api;
 
     use super::{Asked, Endpoint, find};
+    use crate::served::{Leads, SERVED};
 
     fn ask(line: &str) -> Result<Endpoint, u16> {
         let head = format!("{line} HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -200,7 +168,28 @@ mod tests {
         assert_eq!(ask("POST /v1beta/models/a/b:streamGenerateContent?alt=sse"), asked(true, false));
         assert_eq!(ask("POST /v1/models/a/b:streamGenerateContent"), asked(true, true));
         assert_eq!(ask("POST /v1beta/models/a:generateContent?key=secret"), Err(400));
-        assert_eq!(ask("POST /v1beta/models/a:batchGenerateContent"), Err(405));
+        assert_eq!(ask("POST /v1beta/models/a:batchGenerateContent"), Err(405), "a model might be called so");
         assert_eq!(ask("GET /v1beta/models/a:generateContent"), Err(405));
+    }
+
+    #[test]
+    fn every_operation_of_the_list_is_found() {
+        let mut seen = std::collections::HashSet::new();
+        for served in SERVED {
+            assert!(seen.insert((served.method, served.path)) && seen.insert(("id", served.id)), "{}", served.path);
+            let line = format!("{} {}", served.method, served.path.replace("{model}", "m"));
+            let found = ask(&line);
+            let leads = match &found {
+                Ok(Endpoint::Exchange(asked)) => Leads::Exchange(asked.api),
+                Ok(Endpoint::Model(id, api)) if id == "m" => Leads::Model(*api),
+                Ok(Endpoint::Models(api)) => Leads::Models(*api),
+                Ok(Endpoint::OpenApi) => Leads::OpenApi,
+                other => panic!("{line}: {other:?}"),
+            };
+            assert_eq!(leads, served.leads, "{line}");
+            if let Some(of) = served.alias_of {
+                assert!(SERVED.iter().any(|other| other.path == of && other.leads == served.leads), "{line}");
+            }
+        }
     }
 }

@@ -32,6 +32,7 @@ mod problem;
 mod relay;
 mod routing;
 mod run;
+mod served;
 mod shared;
 mod supervised;
 mod upstream;

@@ -2,7 +2,8 @@
 
 use lethe_content::ContentBuf;
 use lethe_policy::Model;
-use lethe_types::{Api, Capability};
+use lethe_types::Api;
+use lethe_wire::gemini::ModelObject as GeminiModel;
 use lethe_wire::openai::ModelObject;
 
 use crate::catalogue::Catalogue;
@@ -35,9 +36,8 @@ pub(crate) fn one(catalogue: &Catalogue, id: &str, api: Api) -> Option<ContentBu
 fn write(model: &Model, id: &str, api: Api, out: &mut ContentBuf) {
     match api {
         Api::GenerateContent => {
-            let chat = model.capabilities.contains(&Capability::Chat);
-            let embeddings = model.capabilities.contains(&Capability::Embeddings);
-            let _ = (chat, embeddings);
+            let output_token_limit = model.routes.iter().filter_map(|route| route.max_output_tokens).min();
+            GeminiModel { id, capabilities: &model.capabilities, input_token_limit: None, output_token_limit }.write_wire(out);
         }
         _ => ModelObject { id, created: model.created }.write_wire(out),
     }

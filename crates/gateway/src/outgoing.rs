@@ -5,11 +5,14 @@ use std::rc::Rc;
 use lethe_content::ContentBuf;
 use lethe_policy::PromptCache;
 use lethe_providers::formats;
-use lethe_types::{AccountPseudonym, Api};
-use lethe_wire::conversation::{Sending, Wanted};
+use lethe_types::{AccountPseudonym, Api, Capability, Clock, SystemClock};
+use lethe_wire::client::Client;
+use lethe_wire::conversation::{Identity, Sending, Wanted};
 use lethe_wire::edit::Edits;
+use lethe_wire::embeddings::EmbedWanted;
 use lethe_wire::inspect::{Change, Inspected, inspect};
 use lethe_wire::refusal::Refusal;
+use lethe_wire::responses::Echo;
 
 use crate::endpoint::Asked;
 use crate::problem::Problem;
@@ -35,8 +38,10 @@ pub(crate) struct Ask {
     pub(crate) edits: Edits,
     pub(crate) stream: bool,
     pub(crate) beta: Vec<String>,
-    /// What the client wants to be sent, where its request was translated.
-    pub(crate) translated: Option<Wanted>,
+    /// Several inputs at once, where the path says so.
+    pub(crate) batch: bool,
+    /// How the client is answered, where its request was translated.
+    pub(crate) client: Option<Box<Client>>,
     /// Wishes that change nothing of the answer and were not passed on.
     pub(crate) left_out: Vec<&'static str>,
 }
@@ -58,7 +63,8 @@ impl Received {
             edits: Edits::default(),
             stream: self.stream,
             beta: Vec::new(),
-            translated: None,
+            batch: false,
+            client: None,
             left_out: Vec::new(),
         };
         if self.inspected.wants_cache() && !cache {
@@ -72,13 +78,18 @@ impl Received {
             }
             ask.beta.clone_from(&self.beta);
             ask.edits = self.inspected.edits(&change, rules);
+            ask.batch = self.asked.batch;
+            if self.asked.array {
+                // A provider is always asked for events.
+                ask.client = Some(Box::new(self.client(Wanted::default())));
+            }
             return Ok(ask);
         }
         if !self.beta.is_empty() {
             // What the features change in the body is read, or refused by name.
             ask.left_out.push("anthropic-beta");
         }
-        let (body, wanted) = self.translate(rules.api, candidate).map_err(refused)?;
+        let (body, client) = self.translate(rules.api, candidate).map_err(refused)?;
         if formats::is_spoken_by_clients(rules.api) {
             let inspected = inspect(body.expose(), rules.api).map_err(refused)?;
             inspected.check(upstream.kind, rules).map_err(refused)?;
@@ -88,19 +99,50 @@ impl Received {
             ask.left_out.push("cache_control");
         }
         ask.body = Rc::new(body);
-        ask.translated = Some(wanted);
+        ask.batch = true;
+        ask.client = Some(Box::new(client));
         Ok(ask)
     }
 
-    fn translate(&self, target: Api, candidate: &Candidate) -> Result<(ContentBuf, Wanted), Refusal> {
-        let mut request = lethe_wire::formats::read_request(self.asked.api, self.body.expose())?;
+    fn translate(&self, target: Api, candidate: &Candidate) -> Result<(ContentBuf, Client), Refusal> {
+        let (api, body) = (self.asked.api, self.body.expose());
+        let to = Sending { model: &candidate.model, max_output_tokens: candidate.max_output_tokens };
+        let mut out = ContentBuf::with_capacity(body.len() + 1024);
+        let mut client = self.client(Wanted::default());
+        if api.capability() == Capability::Embeddings {
+            let request = lethe_wire::formats::read_embed_request(api, body)?;
+            client.vectors = request.wanted();
+            formats::write_embed_request(target, &request, &to, &mut out)?;
+            return Ok((out, client));
+        }
+        let mut request = lethe_wire::formats::read_request(api, body)?;
         request.wanted.stream = self.stream;
-        let wanted = request.wanted;
+        client.wanted = request.wanted;
+        if api == Api::Responses {
+            client.echo = Echo::of(body)?;
+        }
         // Usage is always asked for, and shown to those who want it.
         request.wanted.usage = false;
-        let mut out = ContentBuf::with_capacity(self.body.len() + 1024);
-        let to = Sending { model: &candidate.model, max_output_tokens: candidate.max_output_tokens };
         formats::write_request(target, &request, &to, &mut out)?;
-        Ok((out, wanted))
+        Ok((out, client))
+    }
+
+    fn client(&self, wanted: Wanted) -> Client {
+        let mut bytes = [0; 12];
+        // An id without chance in it is an id all the same.
+        let _ = aws_lc_rs::rand::fill(&mut bytes);
+        let identity = Identity {
+            id: bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+            created: SystemClock.now() / 1000,
+            model: self.asked.model.clone().unwrap_or_else(|| self.inspected.model.clone()),
+        };
+        Client {
+            api: self.asked.api,
+            array: self.asked.array,
+            identity,
+            wanted,
+            echo: Echo::default(),
+            vectors: EmbedWanted::default(),
+        }
     }
 }

@@ -90,7 +90,7 @@ pub(crate) enum Ended {
 pub(crate) async fn stream(
     connection: &mut ServerConn<Socket>,
     answered: Answered,
-    wish: &Wish,
+    wish: Wish,
     mut stream: Stream,
     prompt: u32,
     share: &mut Share,

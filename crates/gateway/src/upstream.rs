@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use lethe_content::ContentBuf;
 use lethe_http1::{ClientConn, ClientError, ResponseHead, within};
@@ -123,6 +122,7 @@ fn write(upstream: &Upstream, ask: &Ask) -> Option<ContentBuf> {
         },
         now: SystemClock.now(),
         beta: &beta,
+        batch: ask.batch,
         body: &pieces,
     };
     let length = ask.edits.length(ask.body.len());

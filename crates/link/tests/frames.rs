@@ -3,8 +3,11 @@
 
 use lethe_link::frame::{ENDPOINTS_LIMIT, Frame, HEADER_BYTES, SNAPSHOT_LIMIT};
 use lethe_link::{Beat, Counted, Decoder, Down, FrameError, Hello, Tally, Up};
-use lethe_policy::{Credential, FieldRules, KeyEntry, Model, Provider, ProviderKind, Route, Snapshot, Timeouts, UpstreamTls};
-use lethe_types::{AccountPseudonym, Failure, KeyHash, KeyId, Operation, Refused, RouteId, SecretBytes};
+use lethe_policy::{
+    Credential, Dialect, KeyEntry, Model, PromptCache, Provider, ProviderKind, Route, Rules, Snapshot, Strategy, Timeouts,
+    UpstreamTls,
+};
+use lethe_types::{AccountPseudonym, Capability, Failure, KeyHash, KeyId, Operation, Refused, Region, RouteId, SecretBytes};
 use lethe_usage::{InstanceId, Kind, Quality, RECORD_BYTES, RecordError, UnitClass, Usage, UsageRecord};
 use proptest::prelude::*;
 
@@ -35,14 +38,24 @@ fn snapshot() -> Snapshot {
         port: 443,
         base_path: "/v1".into(),
         tls: UpstreamTls::Public { extra_roots: vec![vec![1, 2, 3]] },
-        credential: Credential::Bearer(SecretBytes::new(b"provider-credential".to_vec())),
+        credential: Credential::Key(SecretBytes::new(b"provider-credential".to_vec())),
         terms: None,
-        rules: FieldRules::default(),
+        dialect: Dialect::Openai,
+        rules: Rules::default(),
+        region: Region::new("eu"),
+        max_concurrent: None,
+        prompt_cache: PromptCache::Off,
         timeouts: Timeouts::default(),
     };
-    let route = Route { id: RouteId(1), provider: 0, model: "m".into(), weight: 1 };
-    let model = Model { id: "m".into(), operations: vec![Operation::Chat], routes: vec![route], created: 1 };
-    let key = KeyEntry { hash: KeyHash([7; 32]), id: KeyId(4), account: AccountPseudonym(5) };
+    let route = Route { id: RouteId(1), provider: 0, model: "m".into(), weight: 1, price: Some(7), max_output_tokens: None };
+    let model = Model {
+        id: "m".into(),
+        capabilities: vec![Capability::Chat],
+        strategy: Strategy::default(),
+        routes: vec![route],
+        created: 1,
+    };
+    let key = KeyEntry { hash: KeyHash([7; 32]), id: KeyId(4), account: AccountPseudonym(5), region: None };
     Snapshot { version: 3, keys: vec![key], providers: vec![provider], models: vec![model] }
 }
 
@@ -80,7 +93,12 @@ fn every_down() -> Vec<Down> {
     vec![
         Down::Endpoints(vec![1; 100]),
         Down::Snapshot(Box::new(snapshot())),
-        Down::KeyAdded(KeyEntry { hash: KeyHash([1; 32]), id: KeyId(2), account: AccountPseudonym(3) }),
+        Down::KeyAdded(KeyEntry {
+            hash: KeyHash([1; 32]),
+            id: KeyId(2),
+            account: AccountPseudonym(3),
+            region: Region::new("eu-central-1"),
+        }),
         Down::KeyRevoked(KeyId(2)),
         Down::Ack { sequence: 9 },
         Down::Durable(false),

@@ -44,6 +44,8 @@ pub struct Call<'a> {
     pub now: Millis,
     /// Values of `anthropic-beta`, checked against the preset's list.
     pub beta: &'a [&'a str],
+    /// Several inputs at once, where the path says so (Gemini's embeddings).
+    pub batch: bool,
     /// The body, in pieces.
     pub body: &'a [&'a [u8]],
 }

@@ -3,18 +3,41 @@
 use lethe_content::ContentBuf;
 use lethe_types::Api;
 use lethe_wire::conversation::{Malformed, Reply, Request, Sending, StreamReader};
-use lethe_wire::openai;
+use lethe_wire::embeddings::{self, EmbedReply, EmbedRequest};
 use lethe_wire::passage::Framing;
 use lethe_wire::refusal::Refusal;
+use lethe_wire::{anthropic, gemini, openai, responses};
 
-/// Writes a request in the format `target`.
+/// Writes a request in the format `target`: to go on with a conversation, or to count its tokens.
 ///
 /// # Errors
 /// [`Refusal::Untranslatable`] for what the format cannot express.
 pub fn write_request(target: Api, request: &Request<'_>, to: &Sending<'_>, out: &mut ContentBuf) -> Result<(), Refusal> {
     match target {
         Api::Chat => openai::write_request(request, to, out),
-        _ => Err(Refusal::Untranslatable { field: "the format", target }),
+        Api::CountMessageTokens => anthropic::write_count_request(request, to, out),
+        Api::CountTokens => gemini::write_count_request(request, to, out),
+        Api::GenerateContent => gemini::write_request(request, to, out),
+        Api::Messages => anthropic::write_request(request, to, out),
+        Api::Responses => responses::write_request(request, to, out),
+        _ => Err(Refusal::Untranslatable { field: "the request", target }),
+    }
+}
+
+/// Writes a request for vectors.
+///
+/// # Errors
+/// As [`write_request`].
+pub fn write_embed_request(
+    target: Api,
+    request: &EmbedRequest<'_>,
+    to: &Sending<'_>,
+    out: &mut ContentBuf,
+) -> Result<(), Refusal> {
+    match target {
+        Api::Embeddings => embeddings::openai::write_request(request, to, out),
+        Api::EmbedContent => embeddings::gemini::write_request(request, to, out),
+        _ => Err(Refusal::Untranslatable { field: "the request", target }),
     }
 }
 
@@ -25,6 +48,33 @@ pub fn write_request(target: Api, request: &Request<'_>, to: &Sending<'_>, out: 
 pub fn read_reply(target: Api, body: &[u8]) -> Result<Reply<'_>, Malformed> {
     match target {
         Api::Chat => openai::read_reply(body),
+        Api::GenerateContent => gemini::read_reply(body),
+        Api::Messages => anthropic::read_reply(body),
+        Api::Responses => responses::read_reply(body),
+        _ => Err(Malformed),
+    }
+}
+
+/// Reads a count of tokens.
+///
+/// # Errors
+/// [`Malformed`] for what is none.
+pub fn read_count(target: Api, body: &[u8]) -> Result<u32, Malformed> {
+    match target {
+        Api::CountMessageTokens => anthropic::read_count(body),
+        Api::CountTokens => gemini::read_count_reply(body),
+        _ => Err(Malformed),
+    }
+}
+
+/// Reads vectors.
+///
+/// # Errors
+/// [`Malformed`] for what are none.
+pub fn read_vectors(target: Api, body: &[u8]) -> Result<EmbedReply<'_>, Malformed> {
+    match target {
+        Api::Embeddings => embeddings::openai::read_reply(body),
+        Api::EmbedContent => embeddings::gemini::read_reply(body),
         _ => Err(Malformed),
     }
 }
@@ -32,10 +82,13 @@ pub fn read_reply(target: Api, body: &[u8]) -> Result<Reply<'_>, Malformed> {
 /// What reads a stream in the format `target`, and how the stream is framed; `None` for formats that do not stream.
 #[must_use]
 pub fn reader(target: Api) -> Option<(Framing, Box<dyn StreamReader>)> {
-    match target {
-        Api::Chat => Some((Framing::Events, Box::new(openai::Reader::default()))),
-        _ => None,
-    }
+    Some(match target {
+        Api::Chat | Api::Completions => (Framing::Events, Box::new(openai::Reader::default())),
+        Api::GenerateContent => (Framing::Events, Box::new(gemini::Reader::default())),
+        Api::Messages => (Framing::Events, Box::new(anthropic::Reader::default())),
+        Api::Responses => (Framing::Events, Box::new(responses::Reader::default())),
+        _ => return None,
+    })
 }
 
 /// Whether clients speak `api` too: then what is written in it can be inspected like theirs.

@@ -78,9 +78,7 @@ impl ErrorBody<'_> {
                 out.extend(b"event: error\ndata: ");
                 Writer::new(out).object(|json| {
                     json.constant("type", "error");
-                    json.key("code").plain(self.code);
-                    json.member("message", &self.message);
-                    json.key("param").null();
+                    self.responses_event(json);
                 });
             }
             _ => {
@@ -104,6 +102,24 @@ impl ErrorBody<'_> {
                 }
                 json.key("code").plain(self.code);
             });
+        });
+    }
+
+    /// Members of responses' `error` event. OpenAI documents them flat, but its SDKs raise an error only where they find `error`, and Open
+    /// Responses demands that: so they stand in both places.
+    pub(crate) fn responses_event(&self, json: &mut Writer<'_>) {
+        let said = |json: &mut Writer<'_>| {
+            json.key("code").plain(self.code);
+            json.member("message", &self.message);
+            match self.param {
+                None => json.key("param").null(),
+                Some(param) => json.key("param").plain(param),
+            }
+        };
+        said(json);
+        json.key("error").object(|json| {
+            json.constant("type", self.kind.name());
+            said(json);
         });
     }
 

@@ -1,9 +1,9 @@
 //! Where each format's own code is found.
 
-use lethe_content::ContentBuf;
 use lethe_types::Api;
 
-use crate::conversation::{Identity, Malformed, Reply, Request, StreamWriter, Wanted};
+use crate::conversation::Request;
+use crate::embeddings::{self, EmbedRequest};
 use crate::inspect::Shape;
 use crate::refusal::Refusal;
 use crate::{anthropic, gemini, openai, responses};
@@ -25,34 +25,30 @@ pub(crate) fn shape(api: Api) -> &'static dyn Shape {
     }
 }
 
-/// Reads a client's request to go on with a conversation.
+/// Reads a client's request to go on with a conversation, or to count its tokens.
 ///
 /// # Errors
 /// [`Refusal`] for what is not as documented or has no place in another format.
 pub fn read_request(api: Api, body: &[u8]) -> Result<Request<'_>, Refusal> {
     match api {
         Api::Chat => openai::read_request(body),
-        _ => Err(Refusal::Untranslatable { field: "the format", target: api }),
+        Api::CountMessageTokens => anthropic::read_count_request(body),
+        Api::CountTokens => gemini::read_count_request(body),
+        Api::GenerateContent => gemini::read_request(body),
+        Api::Messages => anthropic::read_request(body),
+        Api::Responses => responses::read_request(body),
+        _ => Err(Refusal::Untranslatable { field: "the request", target: api }),
     }
 }
 
-/// Writes an answer for a client that speaks `api`.
+/// Reads a client's request for vectors.
 ///
 /// # Errors
-/// [`Malformed`] for what the format cannot say.
-pub fn write_reply(api: Api, reply: &Reply<'_>, identity: &Identity, out: &mut ContentBuf) -> Result<(), Malformed> {
+/// As [`read_request`].
+pub fn read_embed_request(api: Api, body: &[u8]) -> Result<EmbedRequest<'_>, Refusal> {
     match api {
-        Api::Chat => openai::write_reply(reply, identity, out),
-        _ => Err(Malformed),
-    }
-}
-
-/// What writes a stream for a client that speaks `api`, where asked for as a JSON `array`; `None` for formats that do not stream.
-#[must_use]
-pub fn writer(api: Api, array: bool, identity: Identity, wanted: Wanted) -> Option<Box<dyn StreamWriter>> {
-    let _ = array;
-    match api {
-        Api::Chat => Some(Box::new(openai::Writer::new(identity, wanted))),
-        _ => None,
+        Api::Embeddings => embeddings::openai::read_request(body),
+        Api::EmbedContent => embeddings::gemini::read_request(body),
+        _ => Err(Refusal::Untranslatable { field: "the request", target: api }),
     }
 }

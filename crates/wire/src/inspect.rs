@@ -35,6 +35,11 @@ pub(crate) trait Shape: Sync {
         folded
     }
 
+    /// A field's name as the reference spells it, which is how presets list it.
+    fn spelled(&self, name: String) -> String {
+        name
+    }
+
     /// What a top-level field conflicts with by being there with a value other than `null` or `false`.
     fn conflict(&self, folded: &str) -> Option<Conflict>;
 
@@ -54,6 +59,8 @@ pub(crate) struct Seen {
     pub(crate) cache_controls: Vec<Range<usize>>,
     /// A value that names the client's user: it is replaced by the pseudonym.
     pub(crate) user: Option<Range<usize>>,
+    /// Values that name the model as `models/…` beside the one in the path.
+    pub(crate) models: Vec<Range<usize>>,
     options: Option<Options>,
     wants_usage: bool,
 }
@@ -151,6 +158,12 @@ pub fn inspect(body: &[u8], api: Api) -> Result<Inspected, Refusal> {
     Ok(request)
 }
 
+/// Fields without which a request in `api` is none.
+pub fn required(api: Api) -> impl Iterator<Item = &'static str> {
+    let shape = crate::formats::shape(api);
+    shape.model_in_body().then_some("model").into_iter().chain(shape.required().iter().copied())
+}
+
 impl Inspected {
     fn field(
         &mut self,
@@ -186,7 +199,7 @@ impl Inspected {
             self.prompt_bytes += span.len();
         }
         self.is_empty = false;
-        self.fields.push(Field { name: key.unescaped(), key: key_span, value: span });
+        self.fields.push(Field { name: shape.spelled(key.unescaped()), key: key_span, value: span });
         Ok(())
     }
 
@@ -227,7 +240,8 @@ impl Inspected {
         let mut edits = Edits::default();
         let first = self.open_brace + 1;
         let comma: &[u8] = if self.is_empty { b"" } else { b"," };
-        if !self.model_span.is_empty() && change.model != self.model {
+        let model_stays = !rules.strip.iter().any(|name| name == "model");
+        if !self.model_span.is_empty() && change.model != self.model && model_stays {
             edits.replace(self.model_span.clone(), quoted(change.model));
         }
         for (name, value) in &rules.force {
@@ -250,6 +264,7 @@ impl Inspected {
         if !change.cache {
             self.seen.cache_controls.iter().for_each(|span| edits.replace(span.clone(), *b"null"));
         }
+        self.seen.models.iter().for_each(|span| edits.replace(span.clone(), quoted(&["models/", change.model].concat())));
         if let Some(span) = &self.seen.user {
             edits.replace(span.clone(), quoted(change.pseudonym));
         }

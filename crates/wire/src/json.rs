@@ -156,6 +156,11 @@ impl<'a> Cursor<'a> {
         Ok(Self { text, at: 0, depth: 0 })
     }
 
+    /// At the start of `text`.
+    pub(crate) const fn over(text: &'a str) -> Self {
+        Self { text, at: 0, depth: 0 }
+    }
+
     /// Offset of the next value.
     pub fn offset(&mut self) -> usize {
         self.space();

@@ -6,13 +6,21 @@
 
 pub mod answer;
 pub mod anthropic;
+mod base64;
+<<<<<<< HEAD
+pub mod client;
+=======
+>>>>>>> anthropic
 pub mod conversation;
 pub mod edit;
+pub mod embeddings;
 pub mod error;
+pub mod eventstream;
 pub mod formats;
 pub mod gemini;
 pub mod inspect;
 pub mod json;
+pub mod lines;
 pub mod media;
 pub mod openai;
 pub mod passage;

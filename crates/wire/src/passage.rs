@@ -7,7 +7,9 @@ use lethe_types::Api;
 
 use crate::conversation::{Event, Malformed, Str, StreamReader, StreamWriter, Usage};
 use crate::error::{ErrorBody, ErrorType};
+use crate::eventstream::next_message;
 use crate::json::Cursor;
+use crate::lines::next_line;
 use crate::sse::next_event;
 
 /// A frame longer than this is none.
@@ -18,6 +20,10 @@ const FRAME_LIMIT: usize = 16 * 1024 * 1024;
 pub enum Framing {
     /// Server-sent events.
     Events,
+    /// Lines of JSON.
+    Lines,
+    /// Messages of AWS' event stream.
+    Messages,
 }
 
 /// State of one stream.
@@ -122,6 +128,15 @@ impl Passage {
                 name: event.name.unwrap_or(0..0),
                 data: event.data,
                 more: event.more,
+            })),
+            Framing::Lines => {
+                Ok(next_line(bytes, from).map(|line| Frame { span: line.span, name: 0..0, data: line.text, more: Vec::new() }))
+            }
+            Framing::Messages => Ok(next_message(bytes, from)?.map(|message| Frame {
+                span: message.span,
+                name: message.name,
+                data: Some(message.data),
+                more: Vec::new(),
             })),
         }
     }

@@ -116,6 +116,14 @@ impl<'o> Writer<'o> {
         self.value().extend(json.raw().as_bytes());
     }
 
+    /// Members of an object, or one value, that are JSON already.
+    pub(crate) fn members(&mut self, members: &str) {
+        if members.is_empty() {
+            return;
+        }
+        self.value().extend(members.as_bytes());
+    }
+
     /// A whole number.
     pub fn number(&mut self, number: u64) {
         self.value().extend(number.to_string().as_bytes());

@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use lethe_content::ContentBuf;
 use lethe_http1::{ClientConn, ClientError, ResponseHead};
-use lethe_providers::openai::{self, Target};
-use lethe_types::{Failure as Code, Operation};
-use lethe_wire::openai::{ChatStream, Tokens, inspect_answer, inspect_request};
+use lethe_policy as policy;
+use lethe_providers::{Call, Credential, formats};
+use lethe_types::{Api, Clock, Failure as Code, SystemClock};
+use lethe_wire::answer::inspect_answer;
+use lethe_wire::conversation::{Sending, Usage};
+use lethe_wire::inspect::{Change, inspect};
+use lethe_wire::passage::{Framing, Passage};
 use serde_json::json;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -85,33 +89,62 @@ pub(crate) async fn run(subject: &Subject<'_>, stream: Stream, report: &mut Repo
     }
 }
 
-/// Head and body, with the fields that the gateway forces.
+/// Head and body, in the format that the provider takes and with the fields that the gateway forces.
 fn request(subject: &Subject<'_>) -> Option<(ContentBuf, ContentBuf)> {
     let (provider, model) = (subject.provider, subject.upstream_model);
-    let body = match subject.operation {
-        Operation::Chat if subject.stream => {
-            json!({ "model": model, "messages": [{ "role": "user", "content": TEXT }], "stream": true })
-        }
-        Operation::Chat => json!({ "model": model, "messages": [{ "role": "user", "content": TEXT }] }),
-        _ => json!({ "model": model, "input": TEXT }),
+    let body = match subject.api {
+        Api::Embeddings => json!({ "model": model, "input": TEXT }),
+        _ => json!({ "model": model, "messages": [{ "role": "user", "content": TEXT }], "stream": subject.stream }),
     };
-    let body = body.to_string();
-    let edits = inspect_request(body.as_bytes(), subject.operation).ok()?.edits(model, &provider.rules);
-    let mut patched = ContentBuf::with_capacity(edits.length(body.len()));
-    edits.apply(body.as_bytes(), &mut patched);
+    let rules = provider.rules.target(subject.api)?;
+    let mut body = body.to_string().into_bytes();
+    if rules.api != subject.api {
+        let mut out = ContentBuf::new();
+        let request = lethe_wire::formats::read_request(subject.api, &body).ok()?;
+        formats::write_request(rules.api, &request, &Sending { model, max_output_tokens: None }, &mut out).ok()?;
+        body = out.expose().to_vec();
+    }
+    let mut patched = ContentBuf::new();
+    if formats::is_spoken_by_clients(rules.api) {
+        let change = Change { model, pseudonym: "test", cache: false };
+        inspect(&body, rules.api).ok()?.edits(&change, rules).apply(&body, &mut patched);
+    } else {
+        patched.extend(&body);
+    }
     let url = &provider.base_url;
     let default_port = if url.scheme == lethe_config::Scheme::Http { 80 } else { 443 };
     let host = if url.host.contains(':') { format!("[{}]", url.host) } else { url.host.clone() };
     let host = if url.port == default_port { host } else { format!("{host}:{}", url.port) };
-    let bearer = provider.api_key.as_ref().map(lethe_types::SecretBytes::expose);
-    let target = Target { host: &host, base_path: &url.path, bearer, stream: subject.stream };
-    Some((openai::request_head(&target, openai::path(subject.operation)?, patched.len(), 0), patched))
+    let credential = match &provider.credential {
+        policy::Credential::None => Credential::None,
+        policy::Credential::Key(key) => Credential::Key(key.expose()),
+        policy::Credential::Aws { access_key_id, secret_access_key, session_token } => Credential::Aws {
+            access_key_id,
+            secret_access_key: secret_access_key.expose(),
+            session_token: session_token.as_ref().map(lethe_types::SecretBytes::expose),
+        },
+    };
+    let call = Call {
+        dialect: provider.dialect,
+        api: rules.api,
+        rules,
+        model,
+        stream: subject.stream,
+        host: &host,
+        base_path: &url.path,
+        credential,
+        now: SystemClock.now(),
+        beta: &[],
+        batch: false,
+        body: &[patched.expose()],
+    };
+    Some((lethe_providers::head(&call, 0)?, patched))
 }
 
 /// What became of an answer whose head had come.
 struct Read {
     body: ContentBuf,
-    tokens: Option<Tokens>,
+    tokens: Option<Usage>,
     outcome: Result<(), (Code, &'static str)>,
 }
 
@@ -122,52 +155,68 @@ async fn read(
     deadline: Instant,
     idle: Duration,
 ) -> Read {
-    let (mut body, mut chat) = (ContentBuf::new(), ChatStream::new(true));
+    let mut body = ContentBuf::new();
     let mut pending = ContentBuf::new();
     let kind = head.headers().get("content-type").unwrap_or_default();
     let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
-    let events = head.status == 200 && subject.stream && kind == b"text/event-stream";
+    let target = subject.provider.rules.target(subject.api).map_or(subject.api, |rules| rules.api);
+    let reader =
+        formats::reader(target).filter(|(framing, _)| head.status == 200 && subject.stream && media_type(*framing) == kind);
+    let mut passage = reader.map(|(framing, reader)| Passage::new(framing, reader, None));
     let outcome = loop {
         let limit = idle.min(deadline.saturating_duration_since(Instant::now()));
         match timeout(limit, connection.read_some(&mut pending)).await {
             Err(_) if Instant::now() >= deadline => break Err((Code::TimeoutTotal, "the answer as a whole took too long")),
             Err(_) => break Err((Code::TimeoutIdle, "the answer paused for too long")),
-            Ok(Err(_)) if chat.done => break Ok(()),
+            Ok(Err(_)) if passage.as_ref().is_some_and(|passage| passage.done) => break Ok(()),
             Ok(Err(error)) => break Err((client(error), "the answer stopped before its end, or its framing is broken")),
             Ok(Ok(false)) => break Ok(()),
-            Ok(Ok(true)) if events => {
-                if chat.pass(&mut pending, &mut body).is_err() {
-                    break Err((Code::Malformed, "this is no stream of chat completion chunks"));
-                }
-            }
             Ok(Ok(true)) => {
-                body.extend(pending.expose());
-                pending.clear();
+                let passed = match &mut passage {
+                    Some(passage) => passage.pass(&mut pending, &mut body),
+                    None => {
+                        body.extend(pending.expose());
+                        pending.clear();
+                        Ok(())
+                    }
+                };
+                if passed.is_err() {
+                    break Err((Code::Malformed, "this is no stream of this API"));
+                }
             }
         }
         if body.len() > ANSWER_LIMIT {
             break Err((Code::Malformed, "the answer is far too long"));
         }
     };
-    let (tokens, judged) = if events { judge_stream(&mut chat) } else { judge(subject, head.status, &kind, &body) };
+    let (tokens, judged) = match &mut passage {
+        Some(passage) => judge_stream(passage),
+        None => judge(subject, head.status, &kind, &body),
+    };
     // A status that is an error says more than a body that was cut.
     let outcome = if head.status == 200 { outcome.and(judged) } else { judged };
     Read { body, tokens, outcome }
 }
 
-type Judged = (Option<Tokens>, Result<(), (Code, &'static str)>);
+type Judged = (Option<Usage>, Result<(), (Code, &'static str)>);
 
-fn judge_stream(chat: &mut ChatStream) -> Judged {
-    let tokens = chat.tokens;
-    let outcome = match (chat.failed, chat.end()) {
+fn judge_stream(passage: &mut Passage) -> Judged {
+    let outcome = match (passage.failed, passage.end(&mut ContentBuf::new())) {
         (true, _) => Err((Code::ErrorInAnswer, "the stream holds the provider's own error")),
         (false, Err(_)) => Err((Code::Cut, "the stream ended before its last event")),
-        (false, Ok(_)) => Ok(()),
+        (false, Ok(())) => Ok(()),
     };
-    (tokens, outcome)
+    (passage.usage, outcome)
 }
 
-/// As the gateway's `exchange` does.
+/// The media type of a stream that is framed in this way.
+const fn media_type(framing: Framing) -> &'static [u8] {
+    match framing {
+        Framing::Events => b"text/event-stream",
+    }
+}
+
+/// As the gateway's `answer` does.
 fn judge(subject: &Subject<'_>, status: u16, kind: &[u8], body: &ContentBuf) -> Judged {
     let is_json = kind == b"application/json";
     let malformed = |why| (None, Err((Code::Malformed, why)));
@@ -175,7 +224,7 @@ fn judge(subject: &Subject<'_>, status: u16, kind: &[u8], body: &ContentBuf) -> 
         (200, true) if !subject.stream => match inspect_answer(body.expose()) {
             Err(_) => malformed("the body is not the JSON object that it should be"),
             Ok(answer) if answer.is_error => (None, Err((Code::ErrorInAnswer, "status 200, but the body is an error"))),
-            Ok(answer) => (answer.tokens, Ok(())),
+            Ok(answer) => (answer.usage, Ok(())),
         },
         (200, _) => malformed("status 200, but another media type than was asked for"),
         (300..=399 | 401 | 403 | 429 | 500..=599, _) => (None, Err((Code::of_status(status), "the provider refused or failed"))),

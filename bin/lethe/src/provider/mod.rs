@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use lethe_config::{Config, Model, Provider};
 use lethe_policy::{Standing, Terms};
-use lethe_types::{Clock, Failure as Code, Operation, SystemClock};
+use lethe_types::{Api, Capability, Clock, Failure as Code, SystemClock};
 
 use crate::{failure::Failure, say};
 use report::Report;
@@ -80,7 +80,7 @@ struct Subject<'a> {
     provider: &'a Provider,
     /// The provider's own name of the model.
     upstream_model: &'a str,
-    operation: Operation,
+    api: Api,
     stream: bool,
 }
 
@@ -122,9 +122,9 @@ async fn test(test: &Test) -> Result<(), Failure> {
         )));
     };
     let provider = &config.providers[position];
-    let operation = if model.operations.contains(&Operation::Chat) { Operation::Chat } else { Operation::Embeddings };
-    let stream = test.stream && operation == Operation::Chat;
-    let subject = Subject { provider, upstream_model, operation, stream };
+    let api = if model.capabilities.contains(&Capability::Chat) { Api::Chat } else { Api::Embeddings };
+    let stream = test.stream && api == Api::Chat;
+    let subject = Subject { provider, upstream_model, api, stream };
     let mut report = Report::new(&subject, &model.id);
     let standing = report.terms(standing(provider));
     let outcome = if standing == Standing::Good || test.ignore_terms {

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use lethe_control::explain::{self, Explained};
-use lethe_policy::Standing;
+use lethe_policy::{Credential, Standing};
 use lethe_types::Failure as Code;
 use serde_json::{Value, json};
 
@@ -47,7 +47,7 @@ impl Report {
     pub(crate) fn new(subject: &Subject<'_>, model: &str) -> Self {
         let provider = subject.provider;
         let url = &provider.base_url;
-        let operation = subject.operation.name();
+        let operation = subject.api.name();
         let headline = format!("provider {} at {}:{}, model {model} ({operation})", provider.id, url.host, url.port);
         Self {
             headline,
@@ -55,7 +55,10 @@ impl Report {
                 "provider": provider.id, "host": url.host, "port": url.port, "model": model, "operation": operation,
                 "stream": subject.stream,
             }),
-            credential: provider.api_key.as_ref().map(|key| key.expose().to_vec()),
+            credential: match &provider.credential {
+                Credential::None => None,
+                Credential::Key(secret) | Credential::Aws { secret_access_key: secret, .. } => Some(secret.expose().to_vec()),
+            },
             steps: Vec::new(),
             verdict: None,
         }

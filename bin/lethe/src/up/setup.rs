@@ -11,8 +11,8 @@ use lethe_control::{
     start::{Address, ControlStart, DEFAULT_METADATA_DAYS, ModelSetup, ProviderSetup, RouteSetup},
 };
 use lethe_handover::{EngineBoot, GatewayBoot, GatewayLimits, Identity, NodeBoot, Role};
-use lethe_policy::{Credential, FieldRules, Provider, ProviderKind, Timeouts, UpstreamTls};
-use lethe_types::{Operation, SecretBytes};
+use lethe_policy::{ApiRules, Credential, Dialect, PromptCache, Provider, ProviderKind, Rules, Strategy, Timeouts, UpstreamTls};
+use lethe_types::{Api, Capability};
 
 use super::{listen::Addresses, state::State};
 use crate::{control, failure::Failure};
@@ -98,8 +98,15 @@ pub(crate) fn control(
         providers.push(embedded(addresses));
         models.push(ModelSetup {
             id: engine.id.clone(),
-            operations: vec![Operation::Chat],
-            routes: vec![RouteSetup { provider: ENGINE.to_owned(), model: engine.id.clone(), weight: 1 }],
+            capabilities: vec![Capability::Chat],
+            strategy: Strategy::default(),
+            routes: vec![RouteSetup {
+                provider: ENGINE.to_owned(),
+                model: engine.id.clone(),
+                weight: 1,
+                price: None,
+                max_output_tokens: None,
+            }],
             created: state.made(),
         });
     }
@@ -124,7 +131,6 @@ pub(crate) fn control(
 
 fn hosted(provider: &lethe_config::Provider) -> ProviderSetup {
     let url = &provider.base_url;
-    let key = provider.api_key.as_ref().map(|key| SecretBytes::new(key.expose().to_vec()));
     let as_gateways_get_it = Provider {
         id: provider.id.clone(),
         kind: ProviderKind::Hosted,
@@ -136,9 +142,13 @@ fn hosted(provider: &lethe_config::Provider) -> ProviderSetup {
             Scheme::Http => UpstreamTls::Plain,
             Scheme::Https => UpstreamTls::Public { extra_roots: provider.extra_roots.clone() },
         },
-        credential: key.map_or(Credential::None, Credential::Bearer),
+        credential: provider.credential.clone(),
         terms: provider.terms.as_ref().map(|terms| terms.terms.clone()),
+        dialect: provider.dialect,
         rules: provider.rules.clone(),
+        region: provider.region,
+        max_concurrent: provider.max_concurrent,
+        prompt_cache: provider.prompt_cache,
         timeouts: provider.timeouts,
     };
     ProviderSetup { provider: as_gateways_get_it, dial: None, allow_private: provider.allow_private_network }
@@ -156,7 +166,11 @@ fn embedded(addresses: &Addresses) -> ProviderSetup {
         tls: UpstreamTls::Link,
         credential: Credential::None,
         terms: None,
-        rules: FieldRules { stream_usage: true, ..FieldRules::default() },
+        dialect: Dialect::Openai,
+        rules: Rules { apis: vec![ApiRules { stream_usage: true, ..ApiRules::plain(Api::Chat) }], beta_values: Vec::new() },
+        region: None,
+        max_concurrent: None,
+        prompt_cache: PromptCache::Off,
         timeouts: Timeouts::default(),
     };
     let dial = Address { host: addresses.node.ip().to_string(), port: addresses.node.port() };
@@ -166,11 +180,18 @@ fn embedded(addresses: &Addresses) -> ProviderSetup {
 fn model(model: &lethe_config::Model, config: &Config, state: &State) -> ModelSetup {
     let route = |route: &lethe_config::Route| {
         let provider = config.providers.get(route.provider)?.id.clone();
-        Some(RouteSetup { provider, model: route.model.clone(), weight: route.weight })
+        Some(RouteSetup {
+            provider,
+            model: route.model.clone(),
+            weight: route.weight,
+            price: route.price,
+            max_output_tokens: route.max_output_tokens,
+        })
     };
     ModelSetup {
         id: model.id.clone(),
-        operations: model.operations.clone(),
+        capabilities: model.capabilities.clone(),
+        strategy: model.strategy,
         routes: model.routes.iter().filter_map(route).collect(),
         created: state.made(),
     }
@@ -247,7 +268,7 @@ mod tests {
         let providers: Vec<&str> = start.providers.iter().map(|setup| setup.provider.id.as_str()).collect();
         assert_eq!(providers, ["openai", "in-house", ENGINE]);
         let (openai, in_house, node) = (&start.providers[0], &start.providers[1], &start.providers[2]);
-        assert!(matches!(&openai.provider.credential, Credential::Bearer(key) if key.expose() == b"sk-test"));
+        assert!(matches!(&openai.provider.credential, Credential::Key(key) if key.expose() == b"sk-test"));
         assert!(!openai.allow_private && matches!(openai.provider.tls, UpstreamTls::Public { .. }));
         assert!(in_house.allow_private && in_house.provider.tls == UpstreamTls::Plain);
         assert_eq!((node.provider.kind, node.dial.as_ref().unwrap().port), (ProviderKind::Node, 5));

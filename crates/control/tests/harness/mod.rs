@@ -13,8 +13,8 @@ use lethe_control::{ControlError, Listeners, Mishaps, run};
 use lethe_handover::{Identity, Role};
 use lethe_link::frame::{Frame, Hello, Up};
 use lethe_link::{ALPN, Counts, Decoder, Down, Outbox, client};
-use lethe_policy::{Credential, FieldRules, Provider, ProviderKind, Snapshot, Timeouts, UpstreamTls};
-use lethe_types::{AccountPseudonym, Clock, Operation, RouteId, SystemClock};
+use lethe_policy::{Credential, Dialect, PromptCache, Provider, ProviderKind, Rules, Snapshot, Strategy, Timeouts, UpstreamTls};
+use lethe_types::{AccountPseudonym, Capability, Clock, Operation, RouteId, SystemClock};
 use lethe_usage::{InstanceId, Kind, Quality, UnitClass, Usage, UsageRecord};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -54,17 +54,28 @@ pub fn start(folder: &Path) -> ControlStart {
         tls: UpstreamTls::Link,
         credential: Credential::None,
         terms: None,
-        rules: FieldRules::default(),
+        dialect: Dialect::Openai,
+        rules: Rules::default(),
+        region: None,
+        max_concurrent: None,
+        prompt_cache: PromptCache::Off,
         timeouts: Timeouts::default(),
     };
     let dial = Some(Address { host: "127.0.0.1".into(), port: 7777 });
-    let route = RouteSetup { provider: "engine".into(), model: "upstream".into(), weight: 1 };
+    let route =
+        RouteSetup { provider: "engine".into(), model: "upstream".into(), weight: 1, price: None, max_output_tokens: None };
     ControlStart {
         state: folder.to_owned(),
         database: folder.join("control.db"),
         link: Address { host: "127.0.0.1".into(), port: 6666 },
         providers: vec![ProviderSetup { provider, dial, allow_private: true }],
-        models: vec![ModelSetup { id: "small".into(), operations: vec![Operation::Chat], routes: vec![route], created: 5 }],
+        models: vec![ModelSetup {
+            id: "small".into(),
+            capabilities: vec![Capability::Chat],
+            strategy: Strategy::default(),
+            routes: vec![route],
+            created: 5,
+        }],
         issue: vec![Role::Gateway, Role::Node],
         first_key: true,
         operator_uid: None,

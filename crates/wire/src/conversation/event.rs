@@ -5,6 +5,7 @@ use lethe_content::ContentBuf;
 use super::reply::{Finish, Usage};
 use super::text::Str;
 use crate::error::ErrorBody;
+use crate::eventstream::NotMessages;
 use crate::json::JsonError;
 use crate::sse::NotEvents;
 
@@ -78,9 +79,16 @@ impl From<NotEvents> for Malformed {
     }
 }
 
+impl From<NotMessages> for Malformed {
+    fn from(_: NotMessages) -> Self {
+        Self
+    }
+}
+
 /// Reads a provider's stream, one frame after the other (an event of server-sent events, a line, a message of AWS' event stream).
 pub trait StreamReader {
-    /// Reads the frame `data`; `name` is the name that its framing gives it (`event:` or `:event-type`), or empty.
+    /// Reads the frame `data`; `name` is the name that its framing gives it (`event:`, `:event-type` or `:exception-type`; `error` for a message of AWS'
+    /// event stream that is none of these), or empty.
     ///
     /// # Errors
     /// [`Malformed`] for what is no frame of this API.

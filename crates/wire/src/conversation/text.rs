@@ -22,6 +22,11 @@ impl<'a> Str<'a> {
         Str(String::from_utf8(out).unwrap_or_default().into())
     }
 
+    /// Text that is escaped already.
+    pub(crate) const fn escaped(raw: String) -> Str<'static> {
+        Str(Cow::Owned(raw))
+    }
+
     /// A constant that needs no escapes.
     #[must_use]
     pub const fn constant(plain: &'static str) -> Str<'static> {
