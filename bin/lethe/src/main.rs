@@ -6,6 +6,7 @@ mod config;
 mod control;
 mod diagnose;
 mod failure;
+mod import;
 mod key;
 mod metrics;
 mod model;
@@ -42,6 +43,8 @@ Examples:
   lethe records --json                      all that is kept of the requests
   lethe key create --name ci                a further API key
   lethe diagnose                            what went wrong, and what to do
+  lethe config check lethe.toml             what a configuration file would do
+  lethe import litellm config.yaml          another gateway's configuration, translated
   lethe provider test openai                whether a provider answers, step by step
   lethe audit                               prove that nothing is kept: start a Lethe, exercise it, look everywhere
   lethe verify lethe-audit.html             whether a report is what its signer wrote
@@ -72,8 +75,10 @@ enum Command {
     Verify(verify::Args),
     /// List providers, or test one
     Provider(provider::Args),
-    /// Check a configuration file
+    /// Say what a configuration file would do
     Config(config::Args),
+    /// Translate another gateway's configuration
+    Import(import::Args),
     /// Fetch the embedded engine's model
     Model(model::Args),
     /// The control process; started by `lethe up` only
@@ -88,9 +93,10 @@ fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Audit(args) => audit::run(args),
-        Command::Config(args) => config::run(&args),
+        Command::Config(args) => asynchronous(config::run(args)),
         Command::Control => control::run(),
         Command::Diagnose(args) => diagnose::run(args),
+        Command::Import(args) => import::run(&args),
         Command::Key(args) => asynchronous(key::run(args)),
         Command::Metrics(args) => asynchronous(metrics::run(args)),
         Command::Model(args) => asynchronous(model::run(args)),

@@ -4,7 +4,11 @@
 use std::{ffi::OsString, path::Path};
 
 fn environment(name: &str) -> Option<OsString> {
-    (name == "OPENAI_API_KEY").then(|| "sk-test".into())
+    let known = ["ANTHROPIC_API_KEY", "AWS_SECRET_ACCESS_KEY", "AZURE_OPENAI_API_KEY", "OPENAI_API_KEY", "VERTEX_ACCESS_TOKEN"];
+    match name {
+        "AWS_ACCESS_KEY_ID" => Some("AKIAIOSFODNN7EXAMPLE".into()),
+        _ => known.contains(&name).then(|| "sk-test".into()),
+    }
 }
 
 #[test]
@@ -29,7 +33,7 @@ fn every_sample_is_accepted() {
         seen.push(name);
     }
     seen.sort();
-    assert_eq!(seen, ["behind-a-proxy.toml", "full.toml", "minimal.toml", "own-tls.toml"]);
+    assert_eq!(seen, ["behind-a-proxy.toml", "full.toml", "minimal.toml", "own-tls.toml", "preset.toml"]);
 }
 
 #[test]
@@ -50,4 +54,21 @@ fn the_full_sample_shows_the_defaults() {
     assert_eq!(full.control.store, empty.control.store);
     assert_eq!(full.engine.concurrent, empty.engine.concurrent);
     assert_eq!(full.providers[0].timeouts, lethe_policy::Timeouts::default());
+}
+
+/// Every field that a file may have is shown, in use or in a comment.
+#[test]
+fn the_full_sample_shows_every_field() {
+    let sample = include_str!("../../../docs/config/full.toml");
+    let shape = include_str!("../src/file.rs");
+    let mut fields = 0;
+    for line in shape.lines() {
+        let Some((name, _)) = line.trim().strip_prefix("pub(crate) ").and_then(|rest| rest.split_once(": ")) else { continue };
+        let shown = ["", "[", "[[", ".", "{ ", ", ", "# ", "in `"]
+            .iter()
+            .any(|before| sample.contains(&format!("{before}{name} =")) || sample.contains(&format!("{before}{name}]")));
+        assert!(shown || ["cert", "key", "tls", "trusted_peers"].contains(&name), "{name} is nowhere in full.toml");
+        fields += 1;
+    }
+    assert!(fields > 60, "{fields}");
 }

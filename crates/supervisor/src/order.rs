@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
+    /// Say what the configuration in force does; nothing changes.
+    Describe,
     /// Start a new gateway and dialer in the place of old ones.
     Recycle,
     /// Read the configuration file again.
@@ -19,6 +21,7 @@ impl Order {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Describe => "description",
             Self::Recycle => "recycling",
             Self::Reload => "reload",
             Self::Upgrade => "upgrade",

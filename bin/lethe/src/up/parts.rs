@@ -272,6 +272,7 @@ impl Crew for Parts {
 
     async fn obey(self: Arc<Self>, order: Order, mates: Crewmates) -> Obeyed {
         match order {
+            Order::Describe => Obeyed { started: Vec::new(), answer: reload::describe(&self) },
             Order::Recycle => upgrade::recycle(&self).await,
             Order::Reload => Obeyed { started: Vec::new(), answer: reload::reload(&self, &mates).await },
             Order::Upgrade => upgrade::upgrade(&self, &mates).await,

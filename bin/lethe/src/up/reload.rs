@@ -9,12 +9,14 @@ use lethe_config::{ClientTls, Config, Gateway, Store};
 use lethe_control::start::{ControlStart, ModelSetup, ProviderSetup, ToControl};
 use lethe_handover::{Role, ToChild};
 use lethe_supervisor::{Answer, Crewmates};
+use lethe_types::{Clock, SystemClock};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde::Serialize;
 use tokio::time::timeout;
 
 use super::{configuration, parts::Parts, setup};
+use crate::config::Description;
 
 /// For control to put a configuration in force.
 const CONTROL: Duration = Duration::from_secs(20);
@@ -69,6 +71,15 @@ pub(crate) async fn reload(parts: &Arc<Parts>, mates: &Crewmates) -> Answer {
         said.push("nothing has changed".to_owned());
     }
     Answer::done(said)
+}
+
+/// What the configuration in force does, for `lethe config check`.
+pub(crate) fn describe(parts: &Parts) -> Answer {
+    let does = Description::of(&parts.config(), SystemClock.now());
+    match serde_json::to_string(&does) {
+        Ok(text) => Answer::done(vec![text]),
+        Err(_) => Answer::failed("the configuration in force cannot be described"),
+    }
 }
 
 fn start(parts: &Parts, config: &Config) -> Result<ControlStart, String> {
