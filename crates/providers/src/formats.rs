@@ -7,6 +7,8 @@ use lethe_wire::openai;
 use lethe_wire::passage::Framing;
 use lethe_wire::refusal::Refusal;
 
+use crate::{bedrock, cohere, ollama};
+
 /// Writes a request in the format `target`.
 ///
 /// # Errors
@@ -14,6 +16,9 @@ use lethe_wire::refusal::Refusal;
 pub fn write_request(target: Api, request: &Request<'_>, to: &Sending<'_>, out: &mut ContentBuf) -> Result<(), Refusal> {
     match target {
         Api::Chat => openai::write_request(request, to, out),
+        Api::CohereChat => cohere::write_request(request, to, out),
+        Api::Converse => bedrock::write_request(request, to, out),
+        Api::OllamaChat => ollama::write_request(request, to, out),
         _ => Err(Refusal::Untranslatable { field: "the format", target }),
     }
 }
@@ -25,6 +30,9 @@ pub fn write_request(target: Api, request: &Request<'_>, to: &Sending<'_>, out: 
 pub fn read_reply(target: Api, body: &[u8]) -> Result<Reply<'_>, Malformed> {
     match target {
         Api::Chat => openai::read_reply(body),
+        Api::CohereChat => cohere::read_reply(body),
+        Api::Converse => bedrock::read_reply(body),
+        Api::OllamaChat => ollama::read_reply(body),
         _ => Err(Malformed),
     }
 }
@@ -34,6 +42,9 @@ pub fn read_reply(target: Api, body: &[u8]) -> Result<Reply<'_>, Malformed> {
 pub fn reader(target: Api) -> Option<(Framing, Box<dyn StreamReader>)> {
     match target {
         Api::Chat => Some((Framing::Events, Box::new(openai::Reader::default()))),
+        Api::CohereChat => Some((Framing::Events, Box::new(cohere::Reader::default()))),
+        Api::Converse => Some((Framing::Messages, Box::new(bedrock::Reader::default()))),
+        Api::OllamaChat => Some((Framing::Lines, Box::new(ollama::Reader::default()))),
         _ => None,
     }
 }
