@@ -6,6 +6,9 @@ use crate::conversation::{Json, Str};
 use crate::json::{Cursor, Kind};
 use crate::refusal::{FieldName, Refusal};
 
+/// More than any documented object has.
+const MEMBER_LIMIT: usize = 64;
+
 /// Members of an object that have not been asked for yet. A member that is `null` counts as left out.
 pub(super) struct Fields<'a> {
     /// The object's name with a dot behind it, as the reference has it.
@@ -27,6 +30,9 @@ impl<'a> Fields<'a> {
             let name = key.plain();
             if members.iter().any(|(other, _)| *other == name) {
                 return Err(Refusal::DuplicateField(FieldName::new(&[parent, &name].concat())));
+            }
+            if members.len() >= MEMBER_LIMIT {
+                return Err(Refusal::TooManyFields);
             }
             let span = value.skip()?;
             members.push((name, value.text(span)));

@@ -32,7 +32,7 @@ impl<'a> End<'a> {
                 }
                 _ => Ok::<(), Malformed>(value.skip().map(drop)?),
             })?,
-            _ => drop(value.skip()?),
+            _ => value.skip().map(drop)?,
         }
         Ok(())
     }

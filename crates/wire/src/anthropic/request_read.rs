@@ -78,7 +78,7 @@ fn field<'a>(request: &mut Request<'a>, key: Text<'a>, value: &mut Cursor<'a>) -
     }
     match name.as_ref() {
         // Read already, or a name for somebody whom the provider is not told of.
-        "model" => drop(value.skip()?),
+        "model" => value.skip().map(drop)?,
         "metadata" => {
             let mut fields = Fields::read(value, "metadata.")?;
             fields.ignore("user_id");

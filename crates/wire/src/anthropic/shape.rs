@@ -133,6 +133,9 @@ fn source(seen: &mut Seen, value: &mut Cursor<'_>) -> Result<(), Refusal> {
 }
 
 fn cache_control(seen: &mut Seen, value: &mut Cursor<'_>) -> Result<(), Refusal> {
+    if value.null()? {
+        return Ok(());
+    }
     let start = value.offset();
     seen.cache_control(value)?;
     refuse_long_cache(&mut Cursor::new(value.text(start..value.offset_of_last()).as_bytes())?)

@@ -162,7 +162,7 @@ impl Reader {
             match (key.raw(), value.kind()?) {
                 ("id", Kind::String) => id = Some(Str::from(value.string()?)),
                 ("usage", Kind::Object) => self.counts.read(value)?,
-                _ => drop(value.skip()?),
+                _ => value.skip().map(drop)?,
             }
             Ok::<(), Malformed>(())
         })?;
