@@ -26,7 +26,7 @@ fn request(write: fn(&lethe_wire::embeddings::EmbedRequest<'_>, &Sending<'_>, &m
 fn answered(reply: &EmbedReply<'_>) -> Value {
     let request = openai::read_request(br#"{"model":"m","input":["a","b"]}"#).ok().unwrap();
     let mut out = ContentBuf::new();
-    openai::write_reply(reply, &request, "m", &mut out).ok().unwrap();
+    openai::write_reply(reply, &request.wanted(), "m", &mut out).ok().unwrap();
     serde_json::from_slice(out.expose()).unwrap()
 }
 

@@ -209,7 +209,7 @@ proptest! {
             format!(r#"{{"output":{{"message":{{"content":[{{"{key}":{junk}}}]}}}},"stopReason":"end_turn"}}"#),
         ];
         for api in APIS {
-            let (_, mut reader) = formats::reader(api).unwrap();
+            let (_, mut reader) = formats::reader(api, false).unwrap();
             for data in &nested {
                 let _ = formats::read_reply(api, data.as_bytes());
                 let _ = reader.read(name.as_bytes(), data.as_bytes(), &mut |_| {});

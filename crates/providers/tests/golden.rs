@@ -36,7 +36,7 @@ fn events(out: &[u8]) -> Value {
 
 /// The stream as the client gets it, in pieces of `size` bytes.
 fn passed(api: Api, bytes: &[u8], size: usize) -> Vec<u8> {
-    let (framing, reader) = formats::reader(api).unwrap();
+    let (framing, reader) = formats::reader(api, false).unwrap();
     let wanted = Wanted { stream: true, usage: true, encrypted_reasoning: true };
     let mut passage = Passage::new(framing, reader, Some(Box::new(openai::Writer::new(identity(), wanted))));
     let (mut pending, mut out) = (ContentBuf::new(), ContentBuf::new());
