@@ -1,5 +1,6 @@
 //! Cohere's own API, version 2 (<https://docs.cohere.com/reference/about>): chat, embeddings and rerank.
 
+pub mod embed;
 mod reply;
 mod request;
 mod stream;

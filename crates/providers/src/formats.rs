@@ -40,8 +40,10 @@ pub fn write_embed_request(
     out: &mut ContentBuf,
 ) -> Result<(), Refusal> {
     match target {
+        Api::CohereEmbed => cohere::embed::write_request(request, to, out),
         Api::Embeddings => embeddings::openai::write_request(request, to, out),
         Api::EmbedContent => embeddings::gemini::write_request(request, to, out),
+        Api::OllamaEmbed => ollama::embed::write_request(request, to, out),
         _ => Err(Refusal::Untranslatable { field: "the request", target }),
     }
 }
@@ -81,8 +83,10 @@ pub fn read_count(target: Api, body: &[u8]) -> Result<u32, Malformed> {
 /// [`Malformed`] for what are none.
 pub fn read_vectors(target: Api, body: &[u8]) -> Result<EmbedReply<'_>, Malformed> {
     match target {
+        Api::CohereEmbed => cohere::embed::read_reply(body),
         Api::Embeddings => embeddings::openai::read_reply(body),
         Api::EmbedContent => embeddings::gemini::read_reply(body),
+        Api::OllamaEmbed => ollama::embed::read_reply(body),
         _ => Err(Malformed),
     }
 }

@@ -42,7 +42,7 @@ impl Place {
 /// use lethe_types::Api;
 /// let rules = ApiRules::plain(Api::Embeddings);
 /// let call = Call {
-///     dialect: Dialect::Openai, api: Api::Embeddings, rules: &rules, model: "m", stream: false,
+///     dialect: Dialect::Openai, api: Api::Embeddings, rules: &rules, model: "m", stream: false, batch: false,
 ///     host: "api.example.com", base_path: "/v1", credential: Credential::Key(b"key"), now: 0, beta: &[], body: &[b"{}"],
 /// };
 /// let head = head(&call, 0).expect("a place for embeddings");

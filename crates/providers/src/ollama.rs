@@ -1,5 +1,6 @@
 //! Ollama's own API (<https://docs.ollama.com/api>).
 
+pub mod embed;
 mod reply;
 mod request;
 mod stream;

@@ -12,6 +12,7 @@ struct Case<'a> {
     base_path: &'a str,
     model: &'a str,
     stream: bool,
+    batch: bool,
     path: Option<&'a str>,
     credential: Credential<'a>,
     host: &'a str,
@@ -26,6 +27,7 @@ impl Default for Case<'_> {
             base_path: "",
             model: "m",
             stream: false,
+            batch: false,
             path: None,
             credential: Credential::Key(b"secret"),
             host: "example.com",
@@ -43,6 +45,7 @@ impl Case<'_> {
             rules: &rules,
             model: self.model,
             stream: self.stream,
+            batch: self.batch,
             host: self.host,
             base_path: self.base_path,
             credential: self.credential,
@@ -120,7 +123,7 @@ fn each_dialect_has_its_places() {
         let expected = expected.map(|path| if base_path == VERTEX { [VERTEX, path].concat() } else { path.to_owned() });
         assert_eq!(target, expected, "{dialect:?} {api:?} {base_path}");
     }
-    let batch = Case { dialect: Gemini, api: Api::EmbedContent, body: &[b"{\"x\":1,\"re", b"quests\":[]}"], ..Case::default() };
+    let batch = Case { dialect: Gemini, api: Api::EmbedContent, batch: true, ..Case::default() };
     assert_eq!(batch.target().as_deref(), Some("/v1beta/models/m:batchEmbedContents"));
 }
 

@@ -121,6 +121,32 @@ fn forced_fields_are_patched_in_and_the_rest_stays() {
     let asked = r#"{"store":null,"model":"m","messages":[],"stream":true,"stream_options":{"include_usage":true}}"#;
     assert_eq!(edited(asked, "m"), asked.replace("null", "false"));
 }
+/// Vertex AI has the model of Anthropic's format in the path, and the version in the body.
+#[test]
+fn a_model_can_be_left_out_for_a_server_that_has_it_in_the_path() {
+    let rules = ApiRules {
+        fields: ["messages", "max_tokens", "stream"].map(String::from).into(),
+        strip: vec!["model".into()],
+        force: vec![("anthropic_version".into(), r#""vertex-2023-10-16""#.into())],
+        ..ApiRules::plain(Api::Messages)
+    };
+    let patched = |body: &str| {
+        let request = inspect(body.as_bytes(), Api::Messages).ok().unwrap();
+        request.check(ProviderKind::Hosted, &rules).unwrap();
+        let mut out = ContentBuf::new();
+        request.edits(&Change { model: "another", pseudonym: "p", cache: false }, &rules).apply(body.as_bytes(), &mut out);
+        String::from_utf8(out.expose().to_vec()).unwrap()
+    };
+    let forced = r#""anthropic_version":"vertex-2023-10-16","#;
+    for (body, rest) in [
+        (r#"{"model":"m","max_tokens":1,"messages":[]}"#, r#""max_tokens":1,"messages":[]}"#),
+        (r#"{"max_tokens":1,"model":"m","messages":[]}"#, r#""max_tokens":1,"messages":[]}"#),
+        (r#"{"max_tokens":1,"messages":[], "model":"m"}"#, r#""max_tokens":1,"messages":[]}"#),
+    ] {
+        assert_eq!(patched(body), ["{", forced, rest].concat());
+    }
+}
+
 #[test]
 fn quirks_of_a_server_are_patched() {
     let rules = ApiRules {

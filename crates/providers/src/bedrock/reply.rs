@@ -23,7 +23,7 @@ pub fn read_reply(body: &[u8]) -> Result<Reply<'_>, Malformed> {
             })?,
             ("stopReason", Kind::String) => reason = Some(finish(value.string()?.raw())?),
             ("usage", Kind::Object) => counted = usage(value)?,
-            _ => drop(value.skip()?),
+            _ => value.skip().map(drop)?,
         }
         Ok::<(), Malformed>(())
     })?;
@@ -64,7 +64,7 @@ fn call<'a>(value: &mut Cursor<'a>) -> Result<ToolCall<'a>, Malformed> {
             ("toolUseId", Kind::String) => id = Some(value.string()?.into()),
             ("name", Kind::String) => name = Some(value.string()?.into()),
             ("input", Kind::Object) => input = Some(Json::read(value)?),
-            _ => drop(value.skip()?),
+            _ => value.skip().map(drop)?,
         }
         Ok::<(), Malformed>(())
     })?;
@@ -85,11 +85,11 @@ fn thought<'a>(value: &mut Cursor<'a>) -> Result<Thinking<'a>, Malformed> {
                 match (key.raw(), value.kind()?) {
                     ("text", Kind::String) => thought.text = Some(value.string()?.into()),
                     ("signature", Kind::String) => thought.signature = said(value)?,
-                    _ => drop(value.skip()?),
+                    _ => value.skip().map(drop)?,
                 }
                 Ok::<(), Malformed>(())
             })?,
-            _ => drop(value.skip()?),
+            _ => value.skip().map(drop)?,
         }
         Ok::<(), Malformed>(())
     })?;
@@ -120,7 +120,7 @@ pub(super) fn usage(value: &mut Cursor<'_>) -> Result<Option<Usage>, Malformed> 
             "outputTokens" => output = count(value)?,
             "cacheReadInputTokens" => usage.cached = count(value)?,
             "cacheWriteInputTokens" => usage.cache_written = count(value)?,
-            _ => drop(value.skip()?),
+            _ => value.skip().map(drop)?,
         }
         Ok::<(), Malformed>(())
     })?;

@@ -228,6 +228,7 @@ mod tests {
                 rules: &rules,
                 model: "m",
                 stream: false,
+                batch: false,
                 host,
                 base_path,
                 credential: Credential::None,

@@ -41,7 +41,7 @@ impl StreamReader for Reader {
                 cursor.object(|key, _, value| {
                     match (key.raw(), value.kind()?) {
                         ("usage", Kind::Object) => counted = usage(value)?,
-                        _ => drop(value.skip()?),
+                        _ => value.skip().map(drop)?,
                     }
                     Ok::<(), Malformed>(())
                 })?;
@@ -80,7 +80,7 @@ impl Reader {
                 ("contentBlockIndex", Kind::Number) => index = Some(value.count()?),
                 ("start", Kind::Object) => value.object(|key, _, value| start(key.raw(), value, &mut parts))?,
                 ("delta", Kind::Object) => value.object(|key, _, value| delta(key.raw(), value, &mut parts))?,
-                _ => drop(value.skip()?),
+                _ => value.skip().map(drop)?,
             }
             Ok::<(), Malformed>(())
         })?;
@@ -122,7 +122,7 @@ fn start<'a>(key: &str, value: &mut Cursor<'a>, parts: &mut Vec<Said<'a>>) -> Re
                 match (key.raw(), value.kind()?) {
                     ("toolUseId", Kind::String) => id = Some(value.string()?.into()),
                     ("name", Kind::String) => name = Some(value.string()?.into()),
-                    _ => drop(value.skip()?),
+                    _ => value.skip().map(drop)?,
                 }
                 Ok::<(), Malformed>(())
             })?;
@@ -149,12 +149,12 @@ fn delta<'a>(key: &str, value: &mut Cursor<'a>, parts: &mut Vec<Said<'a>>) -> Re
             match (key.raw(), value.kind()?) {
                 ("text", Kind::String) => parts.extend(said(value)?.map(Said::Thought)),
                 ("signature" | "redactedContent", Kind::String) => parts.extend(said(value)?.map(Said::Signature)),
-                _ => drop(value.skip()?),
+                _ => value.skip().map(drop)?,
             }
             Ok::<(), Malformed>(())
         })?,
         // Sources of a text that comes by itself.
-        ("citation", _) => drop(value.skip()?),
+        ("citation", _) => value.skip().map(drop)?,
         _ => return Err(Malformed),
     }
     Ok(())
@@ -166,7 +166,7 @@ fn stop_reason(data: &[u8]) -> Result<lethe_wire::conversation::Finish<'static>,
     cursor.object(|key, _, value| {
         match (key.raw(), value.kind()?) {
             ("stopReason", Kind::String) => reason = Some(finish(value.string()?.raw())?),
-            _ => drop(value.skip()?),
+            _ => value.skip().map(drop)?,
         }
         Ok::<(), Malformed>(())
     })?;

@@ -18,7 +18,7 @@ pub fn read_reply(body: &[u8]) -> Result<Reply<'_>, Malformed> {
             ("message", Kind::Object) => parts = Some(message(value)?),
             ("finish_reason", Kind::String) => reason = Some(finish(value.string()?.raw()).ok_or(Malformed)?),
             ("usage", Kind::Object) => counted = usage(value)?,
-            _ => drop(value.skip()?),
+            _ => value.skip().map(drop)?,
         }
         Ok::<(), Malformed>(())
     })?;
@@ -44,7 +44,7 @@ fn message<'a>(value: &mut Cursor<'a>) -> Result<Vec<Part<'a>>, Malformed> {
                 calls.push(PartKind::ToolCall(call(item)?));
                 Ok(())
             })?,
-            _ => drop(value.skip()?),
+            _ => value.skip().map(drop)?,
         }
         Ok::<(), Malformed>(())
     })?;
@@ -62,7 +62,7 @@ fn block<'a>(item: &mut Cursor<'a>) -> Result<Option<PartKind<'a>>, Malformed> {
             }
             ("type", Kind::String) if !matches!(value.string()?.raw(), "text" | "thinking") => return Err(Malformed),
             ("type", Kind::String) => {}
-            _ => drop(value.skip()?),
+            _ => value.skip().map(drop)?,
         }
         Ok(())
     })?;
@@ -78,11 +78,11 @@ fn call<'a>(item: &mut Cursor<'a>) -> Result<ToolCall<'a>, Malformed> {
                 match (key.raw(), value.kind()?) {
                     ("name", Kind::String) => name = Some(value.string()?.into()),
                     ("arguments", Kind::String) => arguments = value.string()?.into(),
-                    _ => drop(value.skip()?),
+                    _ => value.skip().map(drop)?,
                 }
                 Ok::<(), Malformed>(())
             })?,
-            _ => drop(value.skip()?),
+            _ => value.skip().map(drop)?,
         }
         Ok::<(), Malformed>(())
     })?;
@@ -119,7 +119,7 @@ pub(super) fn usage(value: &mut Cursor<'_>) -> Result<Option<Usage>, Malformed> 
             match key.raw() {
                 "input_tokens" => counts.0 = count(value)?,
                 "output_tokens" => counts.1 = count(value)?,
-                _ => drop(value.skip()?),
+                _ => value.skip().map(drop)?,
             }
             Ok::<(), Malformed>(())
         })

@@ -122,7 +122,7 @@ impl<'a> Step<'a> {
                 ("index", Kind::Number) => step.index = Some(value.count()?),
                 ("id", Kind::String) => step.id = Some(value.string()?.into()),
                 ("delta", Kind::Object) => value.object(|key, _, value| step.delta(key.raw(), value))?,
-                _ => drop(value.skip()?),
+                _ => value.skip().map(drop)?,
             }
             Ok::<(), Malformed>(())
         })?;
@@ -140,7 +140,7 @@ impl<'a> Step<'a> {
                     match (key.raw(), value.kind()?) {
                         ("text", Kind::String) => self.text = said(value)?,
                         ("thinking", Kind::String) => self.thought = said(value)?,
-                        _ => drop(value.skip()?),
+                        _ => value.skip().map(drop)?,
                     }
                     Ok::<(), Malformed>(())
                 }),
@@ -154,7 +154,7 @@ impl<'a> Step<'a> {
                 }
                 _ => Ok::<(), Malformed>(value.skip().map(drop)?),
             })?,
-            _ => drop(value.skip()?),
+            _ => value.skip().map(drop)?,
         }
         Ok(())
     }
@@ -169,11 +169,11 @@ fn call<'a>(value: &mut Cursor<'a>) -> Result<Call<'a>, Malformed> {
                 match (key.raw(), value.kind()?) {
                     ("name", Kind::String) => call.name = said(value)?,
                     ("arguments", Kind::String) => call.arguments = said(value)?,
-                    _ => drop(value.skip()?),
+                    _ => value.skip().map(drop)?,
                 }
                 Ok::<(), Malformed>(())
             })?,
-            _ => drop(value.skip()?),
+            _ => value.skip().map(drop)?,
         }
         Ok::<(), Malformed>(())
     })?;

@@ -40,7 +40,7 @@ impl<'a> Piece<'a> {
                     piece.failed = true;
                     value.skip()?;
                 }
-                _ => drop(value.skip()?),
+                _ => value.skip().map(drop)?,
             }
             Ok::<(), Malformed>(())
         })?;
@@ -59,7 +59,7 @@ impl<'a> Piece<'a> {
                 self.calls.push(call(item)?);
                 Ok(())
             })?,
-            _ => drop(value.skip()?),
+            _ => value.skip().map(drop)?,
         }
         Ok(())
     }
@@ -89,11 +89,11 @@ fn call<'a>(item: &mut Cursor<'a>) -> Result<Called<'a>, Malformed> {
                 match (key.raw(), value.kind()?) {
                     ("name", Kind::String) => name = Some(value.string()?.into()),
                     ("arguments", Kind::Object) => arguments = Some(Json::read(value)?),
-                    _ => drop(value.skip()?),
+                    _ => value.skip().map(drop)?,
                 }
                 Ok::<(), Malformed>(())
             })?,
-            _ => drop(value.skip()?),
+            _ => value.skip().map(drop)?,
         }
         Ok::<(), Malformed>(())
     })?;
