@@ -287,8 +287,8 @@ fn media_type(answering: &Answering) -> Media {
     let value = answering.head.headers().get("content-type").unwrap_or_default();
     let kind = value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
     let is = |name: &str| kind.eq_ignore_ascii_case(name.as_bytes());
-    if is("text/event-stream") {
-        Media::Stream(Framing::Events)
+    if let Some(framing) = Framing::ALL.into_iter().find(|framing| is(framing.media_type())) {
+        Media::Stream(framing)
     } else if is(JSON) {
         Media::Json
     } else {

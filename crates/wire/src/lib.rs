@@ -7,10 +7,7 @@
 pub mod answer;
 pub mod anthropic;
 mod base64;
-<<<<<<< HEAD
 pub mod client;
-=======
->>>>>>> anthropic
 pub mod conversation;
 pub mod edit;
 pub mod embeddings;

@@ -26,6 +26,21 @@ pub enum Framing {
     Messages,
 }
 
+impl Framing {
+    /// Every framing.
+    pub const ALL: [Self; 3] = [Self::Events, Self::Lines, Self::Messages];
+
+    /// The media type of a stream that is framed in this way.
+    #[must_use]
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            Self::Events => "text/event-stream",
+            Self::Lines => "application/x-ndjson",
+            Self::Messages => "application/vnd.amazon.eventstream",
+        }
+    }
+}
+
 /// State of one stream.
 pub struct Passage {
     framing: Framing,

@@ -19,7 +19,7 @@ mod stream_write;
 mod value;
 
 pub use echo::Echo;
-pub use reply::{read_reply, read_usage, write_reply};
+pub use reply::{read_reply, write_reply};
 pub use request_read::read_request;
 pub use request_write::write_request;
 pub(crate) use shape::ResponsesShape;

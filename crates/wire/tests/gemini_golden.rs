@@ -60,7 +60,7 @@ fn translated(direction: &str, kind: &str, input: &Value) -> Value {
 }
 
 fn check(direction: &str) -> usize {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(direction);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gemini").join(direction);
     let mut cases = 0;
     for entry in std::fs::read_dir(&folder).unwrap() {
         let path = entry.unwrap().path();
@@ -87,4 +87,23 @@ fn chat_completions_become_gemini() {
 #[test]
 fn gemini_becomes_chat_completions() {
     assert_eq!(check("gemini-chat"), 5);
+}
+
+/// Thoughts of which only an id is known say nothing here, and a content without parts would be refused.
+#[test]
+fn thoughts_without_content_are_left_out() {
+    use lethe_wire::conversation::{Message, PartKind, Request, Role, Str, Thinking};
+    let thought = || PartKind::Reasoning(Thinking { id: Some(Str::of("rs_1")), ..Thinking::default() });
+    let mut request = Request::new(lethe_types::Api::Chat);
+    for (role, parts) in [
+        (Role::User, vec![PartKind::Text(Str::of("a")).into()]),
+        (Role::Assistant, vec![thought().into()]),
+        (Role::User, vec![PartKind::Text(Str::of("b")).into()]),
+    ] {
+        request.messages.push(Message { role, name: None, parts });
+    }
+    let mut out = ContentBuf::new();
+    gemini::write_request(&request, &TO, &mut out).unwrap();
+    let expected = json!({"contents": [{"role": "user", "parts": [{"text": "a"}]}, {"role": "user", "parts": [{"text": "b"}]}]});
+    assert_eq!(serde_json::from_slice::<Value>(out.expose()).unwrap(), expected);
 }

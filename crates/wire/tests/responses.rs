@@ -14,7 +14,7 @@ use lethe_wire::conversation::{
 };
 use lethe_wire::refusal::Refusal;
 use lethe_wire::responses::{Echo, Writer, read_reply, read_request, write_reply, write_request};
-use lethe_wire::{formats, openai, sse};
+use lethe_wire::{openai, sse};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -65,9 +65,11 @@ fn golden(folder: &str, what: &str, translate: impl Fn(&Value) -> Value) {
     assert!(seen > 0, "no golden files");
 }
 
-fn translated_request(input: &Value, from: Api, write: impl Fn(&Request<'_>, &mut ContentBuf) -> Result<(), Refusal>) -> Value {
+type Read = for<'a> fn(&'a [u8]) -> Result<Request<'a>, Refusal>;
+
+fn translated_request(input: &Value, from: Read, write: impl Fn(&Request<'_>, &mut ContentBuf) -> Result<(), Refusal>) -> Value {
     let body = input.to_string();
-    let request = formats::read_request(from, body.as_bytes()).ok().unwrap();
+    let request = from(body.as_bytes()).ok().unwrap();
     let mut out = ContentBuf::new();
     write(&request, &mut out).unwrap();
     parsed(&out)
@@ -76,10 +78,10 @@ fn translated_request(input: &Value, from: Api, write: impl Fn(&Request<'_>, &mu
 #[test]
 fn requests_reach_other_formats() {
     golden("responses-chat", "request", |input| {
-        translated_request(input, Api::Responses, |request, out| openai::write_request(request, &SENDING, out))
+        translated_request(input, read_request, |request, out| openai::write_request(request, &SENDING, out))
     });
     golden("chat-responses", "request", |input| {
-        translated_request(input, Api::Chat, |request, out| write_request(request, &SENDING, out))
+        translated_request(input, openai::read_request, |request, out| write_request(request, &SENDING, out))
     });
 }
 
@@ -130,7 +132,7 @@ fn without_settings(mut event: Value) -> Value {
 }
 
 fn again(request: &Value) -> Value {
-    translated_request(request, Api::Responses, |request, out| write_request(request, &SENDING, out))
+    translated_request(request, read_request, |request, out| write_request(request, &SENDING, out))
 }
 
 #[test]

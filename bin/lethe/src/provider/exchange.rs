@@ -10,7 +10,7 @@ use lethe_types::{Api, Clock, Failure as Code, SystemClock};
 use lethe_wire::answer::inspect_answer;
 use lethe_wire::conversation::{Sending, Usage};
 use lethe_wire::inspect::{Change, inspect};
-use lethe_wire::passage::{Framing, Passage};
+use lethe_wire::passage::Passage;
 use serde_json::json;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -160,8 +160,8 @@ async fn read(
     let kind = head.headers().get("content-type").unwrap_or_default();
     let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
     let target = subject.provider.rules.target(subject.api).map_or(subject.api, |rules| rules.api);
-    let reader =
-        formats::reader(target).filter(|(framing, _)| head.status == 200 && subject.stream && media_type(*framing) == kind);
+    let reader = formats::reader(target)
+        .filter(|(framing, _)| head.status == 200 && subject.stream && framing.media_type().as_bytes() == kind);
     let mut passage = reader.map(|(framing, reader)| Passage::new(framing, reader, None));
     let outcome = loop {
         let limit = idle.min(deadline.saturating_duration_since(Instant::now()));
@@ -207,13 +207,6 @@ fn judge_stream(passage: &mut Passage) -> Judged {
         (false, Ok(())) => Ok(()),
     };
     (passage.usage, outcome)
-}
-
-/// The media type of a stream that is framed in this way.
-const fn media_type(framing: Framing) -> &'static [u8] {
-    match framing {
-        Framing::Events => b"text/event-stream",
-    }
 }
 
 /// As the gateway's `answer` does.

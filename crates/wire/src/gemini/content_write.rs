@@ -25,11 +25,16 @@ const fn cannot(field: &'static str) -> Refusal {
     Refusal::Untranslatable { field, target: Api::GenerateContent }
 }
 
+/// Whether there is something of `part` to be written: thoughts may be known by an id alone, which means nothing here.
+pub(super) const fn says_something(part: &Part<'_>) -> bool {
+    !matches!(part.kind, PartKind::Reasoning(Thinking { text: None, signature: None, .. }))
+}
+
 /// Writes the parts of one content.
 pub(super) fn write_parts(json: &mut Writer<'_>, parts: &[&Part<'_>], to: To, names: &Names<'_>) -> Result<(), Refusal> {
     let placeholder = PLACEHOLDER;
     let mut called = false;
-    let mut rest = parts.iter().map(|part| &part.kind).peekable();
+    let mut rest = parts.iter().filter(|part| says_something(part)).map(|part| &part.kind).peekable();
     while let Some(kind) = rest.next() {
         match kind {
             PartKind::ToolCall(call) => {

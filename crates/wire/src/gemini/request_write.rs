@@ -3,7 +3,7 @@
 use lethe_content::ContentBuf;
 use lethe_types::Api;
 
-use super::content_write::{To, write_parts};
+use super::content_write::{To, says_something, write_parts};
 use super::signature::is_demanded_by;
 use crate::conversation::{Effort, Format, Json, Part, PartKind, Reasoning, Request, Role, Sending, Str, Tool, ToolChoice};
 use crate::refusal::Refusal;
@@ -73,7 +73,7 @@ fn turns<'r, 'a>(request: &'r Request<'a>) -> Result<Vec<Turn<'r, 'a>>, Refusal>
         }
         let is_model = message.role == Role::Assistant;
         let mut begun = false;
-        for part in &message.parts {
+        for part in message.parts.iter().filter(|part| says_something(part)) {
             let is_results = matches!(part.kind, PartKind::ToolResult(_));
             match turns.last_mut() {
                 Some(last) if last.is_model == is_model && last.is_results == is_results && (is_model || is_results || begun) => {

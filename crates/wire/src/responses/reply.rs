@@ -27,16 +27,6 @@ pub fn read_reply(body: &[u8]) -> Result<Reply<'_>, Malformed> {
     Ok(Reply { id, parts, finish, usage: usage(&mut fields) })
 }
 
-/// Reads only the tokens of an answer that passes as it is, whatever else is in it.
-///
-/// # Errors
-/// [`Malformed`] for what is no answer of this API, or has failed.
-pub fn read_usage(body: &[u8]) -> Result<Option<Usage>, Malformed> {
-    let mut fields = Value::whole(body)?.fields().ok_or(Malformed)?;
-    finish(&mut fields, Finish::Stop)?;
-    Ok(usage(&mut fields))
-}
-
 /// Reads an item of an answer into parts of it.
 ///
 /// # Errors
