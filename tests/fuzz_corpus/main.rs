@@ -12,12 +12,14 @@ use std::path::Path;
 /// A property.
 type Holds = fn(&[u8]);
 
-const PROPERTIES: [(&str, Holds); 8] = [
+const PROPERTIES: [(&str, Holds); 10] = [
     ("chunked", properties::chunked::holds),
+    ("eventstream", properties::eventstream::holds),
     ("http1_request", properties::http1_request::holds),
     ("http1_response", properties::http1_response::holds),
     ("json_cursor", properties::json_cursor::holds),
     ("link_decoder", properties::link_decoder::holds),
+    ("ndjson_lines", properties::ndjson_lines::holds),
     ("openai_request", properties::openai_request::holds),
     ("sse_stream", properties::sse_stream::holds),
     ("usage_record", properties::usage_record::holds),

@@ -60,7 +60,7 @@ impl Wish {
         if answered.api == Api::Chat && self.api == Api::Chat {
             return Some((Stream::Chat(ChatStream::new(self.usage)), Framing::Events));
         }
-        let (framing, reader) = formats::reader(answered.api)?;
+        let (framing, reader) = formats::reader(answered.api, answered.client.is_none())?;
         let writer = match answered.client.take() {
             Some(client) => Some(client.writer()?),
             None => None,

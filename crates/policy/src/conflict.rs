@@ -124,8 +124,8 @@ const ENDPOINTS: &[Conflict] = &[
     Conflict { field: "/v1/videos", instead: "video jobs are stored by the provider" },
     Conflict { field: "/v1beta/cachedContents", instead: "cached contents are stored; send the content in `contents`" },
     Conflict { field: "/v1beta/corpora", instead: "corpora are stored; search on your side and send what you found" },
-    Conflict { field: "/v1beta/files", instead: "files are stored; send the content inline as `inlineData`" },
     Conflict { field: "/v1beta/fileSearchStores", instead: "stores keep content; search on your side and send what you found" },
+    Conflict { field: "/v1beta/files", instead: "files are stored; send the content inline as `inlineData`" },
     Conflict { field: "/v1beta/interactions", instead: "interactions are stored; send the contents with each request" },
     Conflict { field: "/v1beta/tunedModels", instead: "tuning stores and trains on content" },
 ];

@@ -8,6 +8,8 @@ use lethe_wire::passage::Framing;
 use lethe_wire::refusal::Refusal;
 use lethe_wire::{anthropic, gemini, openai, responses};
 
+use crate::{bedrock, cohere, ollama};
+
 /// Writes a request in the format `target`: to go on with a conversation, or to count its tokens.
 ///
 /// # Errors
@@ -15,6 +17,9 @@ use lethe_wire::{anthropic, gemini, openai, responses};
 pub fn write_request(target: Api, request: &Request<'_>, to: &Sending<'_>, out: &mut ContentBuf) -> Result<(), Refusal> {
     match target {
         Api::Chat => openai::write_request(request, to, out),
+        Api::CohereChat => cohere::write_request(request, to, out),
+        Api::Converse => bedrock::write_request(request, to, out),
+        Api::OllamaChat => ollama::write_request(request, to, out),
         Api::CountMessageTokens => anthropic::write_count_request(request, to, out),
         Api::CountTokens => gemini::write_count_request(request, to, out),
         Api::GenerateContent => gemini::write_request(request, to, out),
@@ -48,6 +53,9 @@ pub fn write_embed_request(
 pub fn read_reply(target: Api, body: &[u8]) -> Result<Reply<'_>, Malformed> {
     match target {
         Api::Chat => openai::read_reply(body),
+        Api::CohereChat => cohere::read_reply(body),
+        Api::Converse => bedrock::read_reply(body),
+        Api::OllamaChat => ollama::read_reply(body),
         Api::GenerateContent => gemini::read_reply(body),
         Api::Messages => anthropic::read_reply(body),
         Api::Responses => responses::read_reply(body),
@@ -79,14 +87,19 @@ pub fn read_vectors(target: Api, body: &[u8]) -> Result<EmbedReply<'_>, Malforme
     }
 }
 
-/// What reads a stream in the format `target`, and how the stream is framed; `None` for formats that do not stream.
+/// What reads a stream in the format `target`, and how the stream is framed; `None` for formats that do not stream. One that is `passing` only
+/// watches a stream that goes to the client as it is.
 #[must_use]
-pub fn reader(target: Api) -> Option<(Framing, Box<dyn StreamReader>)> {
+pub fn reader(target: Api, passing: bool) -> Option<(Framing, Box<dyn StreamReader>)> {
     Some(match target {
         Api::Chat | Api::Completions => (Framing::Events, Box::new(openai::Reader::default())),
         Api::GenerateContent => (Framing::Events, Box::new(gemini::Reader::default())),
         Api::Messages => (Framing::Events, Box::new(anthropic::Reader::default())),
+        Api::Responses if passing => (Framing::Events, Box::new(responses::Reader::passing())),
         Api::Responses => (Framing::Events, Box::new(responses::Reader::default())),
+        Api::CohereChat => (Framing::Events, Box::new(cohere::Reader::default())),
+        Api::Converse => (Framing::Messages, Box::new(bedrock::Reader::default())),
+        Api::OllamaChat => (Framing::Lines, Box::new(ollama::Reader::default())),
         _ => return None,
     })
 }

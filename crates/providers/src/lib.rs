@@ -1,7 +1,22 @@
 //! How each provider is spoken to: pure conversion, no I/O, one file per dialect.
+//!
+//! [`head`] is what a request begins with, whoever it goes to. Formats that only providers speak ([`bedrock`], [`cohere`], [`ollama`]) are read and
+//! written here; those that clients speak as well are in `lethe-wire`.
 
+mod anthropic;
+mod azure;
+pub mod bedrock;
 mod call;
+pub mod cohere;
+mod field;
 pub mod formats;
+mod gemini;
+mod head;
+mod mistral;
+pub mod ollama;
 mod openai;
+mod read;
+mod vertex;
 
-pub use call::{Call, Credential, head};
+pub use call::{Call, Credential};
+pub use head::head;

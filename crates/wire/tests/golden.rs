@@ -24,8 +24,9 @@ struct Format {
     writer: fn(Identity, Wanted) -> Box<dyn StreamWriter>,
 }
 
-fn format(name: &str) -> Format {
-    match name {
+/// A format by its name; `None` for those whose own tests read their files.
+fn format(name: &str) -> Option<Format> {
+    Some(match name {
         "chat" => Format {
             read_request: openai::read_request,
             write_request: openai::write_request,
@@ -42,8 +43,9 @@ fn format(name: &str) -> Format {
             reader: || Box::new(anthropic::Reader::default()),
             writer: |identity, wanted| Box::new(anthropic::Writer::new(identity, wanted)),
         },
+        "gemini" | "responses" => return None,
         other => panic!("no format {other}"),
-    }
+    })
 }
 
 fn identity() -> Identity {
@@ -113,7 +115,7 @@ fn translations_are_as_they_were_read_and_approved() {
         let pair = pair.unwrap().path();
         let name = pair.file_name().unwrap().to_str().unwrap().to_owned();
         let (client, provider) = name.split_once('-').unwrap();
-        let (client, provider) = (format(client), format(provider));
+        let (Some(client), Some(provider)) = (format(client), format(provider)) else { continue };
         for file in std::fs::read_dir(&pair).unwrap() {
             let file = file.unwrap().path();
             let case = file.file_name().unwrap().to_str().unwrap().to_owned();

@@ -116,6 +116,8 @@ fn what_is_held_is_bounded_and_counted() {
         assert!(writer.held() >= written * piece.len());
     };
     assert_eq!((fault, written), (Malformed, 15));
+    writer.fail(&failing(ErrorType::Server), &mut out);
+    assert_eq!(writer.held(), 0, "nothing is held behind the end");
 }
 
 /// A part of an answer, as a test makes it up.
@@ -262,7 +264,9 @@ proptest! {
             told.hear(&event);
             writer.write(&event, &mut out).unwrap();
         });
+        prop_assert!(writer.held() > 0);
         writer.end(&mut out);
+        prop_assert_eq!(writer.held(), 0);
         let events = events(out.expose());
         let mut reader = Reader::default();
         for event in &events {

@@ -160,7 +160,7 @@ async fn read(
     let kind = head.headers().get("content-type").unwrap_or_default();
     let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
     let target = subject.provider.rules.target(subject.api).map_or(subject.api, |rules| rules.api);
-    let reader = formats::reader(target)
+    let reader = formats::reader(target, true)
         .filter(|(framing, _)| head.status == 200 && subject.stream && framing.media_type().as_bytes() == kind);
     let mut passage = reader.map(|(framing, reader)| Passage::new(framing, reader, None));
     let outcome = loop {

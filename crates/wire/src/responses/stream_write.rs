@@ -358,6 +358,15 @@ impl Writer {
         // Who keeps count of the response goes by this one.
         let code = if error.kind == ErrorType::RateLimit { "rate_limit_exceeded" } else { "server_error" };
         self.response("response.failed", State::Failed { code, message: &error.message }, false, out);
+        self.release();
+    }
+
+    /// Lets go of the answer: nothing of it comes again.
+    fn release(&mut self) {
+        self.items = Vec::new();
+        self.calls = Vec::new();
+        self.echo = Echo::none();
+        (self.open, self.held) = (None, 0);
     }
 }
 
@@ -411,6 +420,7 @@ impl StreamWriter for Writer {
         self.response(name, State::Ended(&finish), true, out);
         // Open Responses ends its streams so; OpenAI's SDKs stop there too.
         out.extend(b"data: [DONE]\n\n");
+        self.release();
     }
 
     fn fail(&mut self, error: &ErrorBody<'_>, out: &mut ContentBuf) {

@@ -1,0 +1,171 @@
+//! A request of the Converse API (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html>), written from the common form. The model and whether
+//! to stream are in the path.
+
+use lethe_content::ContentBuf;
+use lethe_types::Api;
+use lethe_wire::conversation::{Format, Json, Message, PartKind, Request, Role, Sending, Str, Tool, ToolChoice};
+use lethe_wire::refusal::Refusal;
+use lethe_wire::write::Writer;
+
+use super::content::{Names, write_part};
+use super::family::Family;
+use crate::field::Field;
+
+const TARGET: Api = Api::Converse;
+
+/// Writes a request. Wishes to cache are left out: a cache point would be one for everybody who shares the credential.
+///
+/// # Errors
+/// [`Refusal::Untranslatable`] for what this format cannot express; `out` then holds half a text.
+pub fn write_request(request: &Request<'_>, to: &Sending<'_>, out: &mut ContentBuf) -> Result<(), Refusal> {
+    request.refuse_own(TARGET)?;
+    let family = Family::of(to.model);
+    for (given, field) in [
+        (request.frequency_penalty.is_some(), Field::FrequencyPenalty),
+        (request.presence_penalty.is_some(), Field::PresencePenalty),
+        (request.seed.is_some(), Field::Seed),
+        (request.parallel_tool_calls == Some(false), Field::ParallelToolCalls),
+        (matches!(request.format, Some(Format::JsonObject)), Field::Format),
+    ] {
+        if given {
+            return Err(field.refused(request, TARGET));
+        }
+    }
+    if request.messages.iter().any(|message| message.name.is_some()) {
+        return Err(Refusal::Untranslatable { field: "messages.name", target: TARGET });
+    }
+    Writer::new(out).try_object(|json| {
+        write_messages(json, request)?;
+        write_limits(json, request);
+        write_tools(json, request)?;
+        family.write_own(json, request)?;
+        write_output(json, request, family);
+        Ok(())
+    })
+}
+
+fn write_messages(json: &mut Writer<'_>, request: &Request<'_>) -> Result<(), Refusal> {
+    let mut names = Names::default();
+    let said = || request.messages.iter().filter(|message| message.role != Role::System);
+    json.key("messages").try_array(|json| {
+        let mut rest = said().peekable();
+        while let Some(first) = rest.next() {
+            // Roles take turns here: what one says in several messages is one.
+            let mut turn: Vec<&Message<'_>> = vec![first];
+            while let Some(next) = rest.next_if(|message| message.role == first.role) {
+                turn.push(next);
+            }
+            json.try_object(|json| {
+                json.constant("role", if first.role == Role::Assistant { "assistant" } else { "user" });
+                json.key("content").try_array(|json| {
+                    let mut parts = turn.iter().flat_map(|message| &message.parts);
+                    parts.try_for_each(|part| write_part(json, part, &mut names))
+                })
+            })?;
+        }
+        Ok::<(), Refusal>(())
+    })?;
+    let mut instructions = Vec::new();
+    for part in request.messages.iter().filter(|message| message.role == Role::System).flat_map(|message| &message.parts) {
+        match &part.kind {
+            PartKind::Text(text) if text.is_empty() => {}
+            PartKind::Text(text) => instructions.push(text),
+            _ => return Err(Refusal::Untranslatable { field: "media in instructions", target: TARGET }),
+        }
+    }
+    if !instructions.is_empty() {
+        json.key("system").array(|json| instructions.iter().for_each(|text| json.object(|json| json.member("text", text))));
+    }
+    Ok(())
+}
+
+fn write_limits(json: &mut Writer<'_>, request: &Request<'_>) {
+    let Request { max_tokens, temperature, top_p, stop, .. } = request;
+    if max_tokens.is_none() && temperature.is_none() && top_p.is_none() && stop.is_empty() {
+        return;
+    }
+    json.key("inferenceConfig").object(|json| {
+        if let Some(limit) = max_tokens {
+            json.key("maxTokens").number(*limit);
+        }
+        json.some("temperature", temperature.as_ref());
+        json.some("topP", top_p.as_ref());
+        if !stop.is_empty() {
+            json.key("stopSequences").array(|json| stop.iter().for_each(|text| json.string(text)));
+        }
+    });
+}
+
+fn write_tools(json: &mut Writer<'_>, request: &Request<'_>) -> Result<(), Refusal> {
+    if request.tools.is_empty() {
+        return Ok(());
+    }
+    if matches!(request.tool_choice, Some(ToolChoice::None)) {
+        // There is no word for it, and calls that were made before cannot stand there without their tools.
+        let called = |kind: &PartKind<'_>| matches!(kind, PartKind::ToolCall(_) | PartKind::ToolResult(_));
+        let needed = request.messages.iter().flat_map(|message| &message.parts).any(|part| called(&part.kind));
+        return if needed { Err(Field::ToolChoice.refused(request, TARGET)) } else { Ok(()) };
+    }
+    json.key("toolConfig").object(|json| {
+        json.key("tools").array(|json| request.tools.iter().for_each(|tool| write_tool(json, tool)));
+        match &request.tool_choice {
+            None | Some(ToolChoice::None) => {}
+            Some(ToolChoice::Auto) => json.key("toolChoice").object(|json| json.key("auto").object(|_| {})),
+            Some(ToolChoice::Required) => json.key("toolChoice").object(|json| json.key("any").object(|_| {})),
+            Some(ToolChoice::Function(name)) => json.key("toolChoice").object(|json| {
+                json.key("tool").object(|json| json.member("name", name));
+            }),
+        }
+    });
+    Ok(())
+}
+
+fn write_tool(json: &mut Writer<'_>, tool: &Tool<'_>) {
+    json.object(|json| {
+        json.key("toolSpec").object(|json| {
+            json.member("name", &tool.name);
+            if let Some(description) = tool.description.as_ref().filter(|text| !text.is_empty()) {
+                json.member("description", description);
+            }
+            json.key("inputSchema").object(|json| match &tool.parameters {
+                Some(schema) => json.key("json").json(schema),
+                None => json.key("json").object(|json| json.constant("type", "object")),
+            });
+            if tool.strict == Some(true) {
+                json.key("strict").boolean(true);
+            }
+        });
+    });
+}
+
+fn write_output(json: &mut Writer<'_>, request: &Request<'_>, family: Family) {
+    let effort = family.output_effort(request);
+    let format = request.format.as_ref();
+    if effort.is_none() && format.is_none() {
+        return;
+    }
+    json.key("outputConfig").object(|json| {
+        if let Some(Format::Schema { name, description, schema, .. }) = format {
+            json.key("textFormat").object(|json| {
+                json.constant("type", "json_schema");
+                json.key("structure").object(|json| {
+                    json.key("jsonSchema").object(|json| write_schema(json, schema, name.as_ref(), description.as_ref()));
+                });
+            });
+        }
+        if let Some(effort) = effort {
+            json.constant("effort", effort);
+        }
+    });
+}
+
+/// The schema is a string here.
+fn write_schema(json: &mut Writer<'_>, schema: &Json<'_>, name: Option<&Str<'_>>, description: Option<&Str<'_>>) {
+    json.key("schema").plain(schema.raw());
+    if let Some(name) = name {
+        json.member("name", name);
+    }
+    if let Some(description) = description {
+        json.member("description", description);
+    }
+}

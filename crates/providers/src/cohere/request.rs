@@ -1,0 +1,261 @@
+//! A chat request (<https://docs.cohere.com/reference/chat>), written from the common form.
+
+use lethe_content::ContentBuf;
+use lethe_types::Api;
+use lethe_wire::conversation::{
+    Effort, Format, Message, Part, PartKind, Reasoning, Request, Role, Sending, Str, Tool, ToolChoice, ToolResult,
+};
+use lethe_wire::refusal::Refusal;
+use lethe_wire::write::Writer;
+
+use crate::field::Field;
+
+const TARGET: Api = Api::CohereChat;
+
+const fn cannot(field: &'static str) -> Refusal {
+    Refusal::Untranslatable { field, target: TARGET }
+}
+
+/// Writes a request.
+///
+/// # Errors
+/// [`Refusal::Untranslatable`] for what this format cannot express; `out` then holds half a text.
+pub fn write_request(request: &Request<'_>, to: &Sending<'_>, out: &mut ContentBuf) -> Result<(), Refusal> {
+    request.refuse_own(TARGET)?;
+    if request.parallel_tool_calls == Some(false) {
+        return Err(Field::ParallelToolCalls.refused(request, TARGET));
+    }
+    Writer::new(out).try_object(|json| {
+        json.key("model").plain(to.model);
+        json.key("messages").try_array(|json| request.messages.iter().try_for_each(|message| write_message(json, message)))?;
+        write_tools(json, request)?;
+        match &request.format {
+            None => {}
+            Some(Format::JsonObject) => json.key("response_format").object(|json| json.constant("type", "json_object")),
+            // The schema's name is for the client, and it is followed strictly anyway.
+            Some(Format::Schema { schema, .. }) => json.key("response_format").object(|json| {
+                json.constant("type", "json_object");
+                json.key("json_schema").json(schema);
+            }),
+        }
+        if let Some(limit) = request.max_tokens {
+            json.key("max_tokens").number(limit);
+        }
+        if !request.stop.is_empty() {
+            json.key("stop_sequences").array(|json| request.stop.iter().for_each(|text| json.string(text)));
+        }
+        json.some("temperature", request.temperature.as_ref());
+        json.some("seed", request.seed.as_ref());
+        json.some("frequency_penalty", request.frequency_penalty.as_ref());
+        json.some("presence_penalty", request.presence_penalty.as_ref());
+        json.some("k", request.top_k.as_ref());
+        json.some("p", request.top_p.as_ref());
+        if let Some(reasoning) = request.reasoning {
+            json.key("thinking").object(|json| write_thinking(json, reasoning));
+        }
+        if request.wanted.stream {
+            json.key("stream").boolean(true);
+        }
+        Ok(())
+    })
+}
+
+/// <https://docs.cohere.com/docs/reasoning>
+fn write_thinking(json: &mut Writer<'_>, reasoning: Reasoning) {
+    match reasoning.budget_tokens.or_else(|| reasoning.effort.map(Effort::budget_tokens)) {
+        Some(0) => json.constant("type", "disabled"),
+        Some(tokens) if !reasoning.adaptive => {
+            json.constant("type", "enabled");
+            json.key("token_budget").number(tokens);
+        }
+        _ => json.constant("type", "enabled"),
+    }
+}
+
+fn write_tools(json: &mut Writer<'_>, request: &Request<'_>) -> Result<(), Refusal> {
+    if !request.tools.is_empty() {
+        json.key("tools").array(|json| request.tools.iter().for_each(|tool| write_tool(json, tool)));
+    }
+    if request.tools.iter().any(|tool| tool.strict == Some(true)) {
+        json.key("strict_tools").boolean(true);
+    }
+    match &request.tool_choice {
+        None | Some(ToolChoice::Auto) => {}
+        Some(ToolChoice::None) => json.constant("tool_choice", "NONE"),
+        Some(ToolChoice::Required) => json.constant("tool_choice", "REQUIRED"),
+        // Of one, one must be called.
+        Some(ToolChoice::Function(name)) if matches!(request.tools.as_slice(), [only] if only.name.plain() == name.plain()) => {
+            json.constant("tool_choice", "REQUIRED");
+        }
+        Some(ToolChoice::Function(_)) => return Err(Field::ToolChoice.refused(request, TARGET)),
+    }
+    Ok(())
+}
+
+fn write_tool(json: &mut Writer<'_>, tool: &Tool<'_>) {
+    json.object(|json| {
+        json.constant("type", "function");
+        json.key("function").object(|json| {
+            json.member("name", &tool.name);
+            if let Some(description) = &tool.description {
+                json.member("description", description);
+            }
+            match &tool.parameters {
+                Some(schema) => json.key("parameters").json(schema),
+                None => json.key("parameters").object(|json| json.constant("type", "object")),
+            }
+        });
+    });
+}
+
+fn write_message(json: &mut Writer<'_>, message: &Message<'_>) -> Result<(), Refusal> {
+    if message.name.is_some() {
+        return Err(cannot("messages.name"));
+    }
+    match message.role {
+        Role::Assistant => write_assistant(json, &message.parts),
+        Role::System => write_said(json, "system", message.parts.iter()),
+        Role::User => {
+            // Results are messages of their own here, and stand directly behind their calls.
+            let is_result = |part: &&Part<'_>| matches!(part.kind, PartKind::ToolResult(_));
+            for part in message.parts.iter().filter(is_result) {
+                if let PartKind::ToolResult(result) = &part.kind {
+                    write_result(json, result)?;
+                }
+            }
+            let rest = message.parts.iter().filter(|part| !is_result(part));
+            if rest.clone().next().is_none() && !message.parts.is_empty() {
+                return Ok(());
+            }
+            write_said(json, "user", rest)
+        }
+    }
+}
+
+fn write_said<'m>(
+    json: &mut Writer<'_>,
+    role: &'static str,
+    parts: impl Iterator<Item = &'m Part<'m>> + Clone,
+) -> Result<(), Refusal> {
+    json.try_object(|json| {
+        json.constant("role", role);
+        let mut some = parts.clone();
+        match (some.next().map(|part| &part.kind), some.next()) {
+            (None, _) => json.constant("content", ""),
+            (Some(PartKind::Text(text)), None) => json.member("content", text),
+            _ => json.key("content").try_array(|json| parts.clone().try_for_each(|part| write_part(json, part)))?,
+        }
+        Ok(())
+    })
+}
+
+fn write_part(json: &mut Writer<'_>, part: &Part<'_>) -> Result<(), Refusal> {
+    match &part.kind {
+        PartKind::Text(text) => json.object(|json| {
+            json.constant("type", "text");
+            json.member("text", text);
+        }),
+        PartKind::Image(image) => {
+            if image.detail.as_ref().is_some_and(|detail| !matches!(detail.raw(), "high" | "low")) {
+                return Err(cannot("image detail"));
+            }
+            json.object(|json| {
+                json.constant("type", "image_url");
+                json.key("image_url").object(|json| {
+                    json.key("url").strings(&["data:", image.media_type.raw(), ";base64,", image.data.raw()]);
+                    if let Some(detail) = &image.detail {
+                        json.member("detail", detail);
+                    }
+                });
+            });
+        }
+        PartKind::Audio(_) => return Err(cannot("sound")),
+        PartKind::Document(_) => return Err(cannot("documents")),
+        PartKind::Reasoning(_) | PartKind::Refusal(_) | PartKind::ToolCall(_) => {
+            return Err(cannot("what the model says, outside of an assistant's message"));
+        }
+        PartKind::ToolResult(_) => return Err(cannot("a tool result inside of another one")),
+    }
+    Ok(())
+}
+
+fn write_assistant(json: &mut Writer<'_>, parts: &[Part<'_>]) -> Result<(), Refusal> {
+    let calls = parts.iter().filter_map(|part| if let PartKind::ToolCall(call) = &part.kind { Some(call) } else { None });
+    let says = |part: &Part<'_>| match &part.kind {
+        PartKind::Refusal(_) | PartKind::Text(_) => true,
+        PartKind::Reasoning(thought) => thought.text.is_some(),
+        _ => false,
+    };
+    json.try_object(|json| {
+        json.constant("role", "assistant");
+        if parts.iter().any(says) {
+            json.key("content").array(|json| {
+                for part in parts {
+                    match &part.kind {
+                        PartKind::Refusal(text) | PartKind::Text(text) => typed(json, "text", text),
+                        // Cohere's thoughts are in the open; others' encrypted ones say nothing here.
+                        PartKind::Reasoning(thought) => {
+                            if let Some(text) = &thought.text {
+                                typed(json, "thinking", text);
+                            }
+                        }
+                        _ => {}
+                    }
+                }
+            });
+        } else if calls.clone().next().is_none() {
+            json.constant("content", "");
+        }
+        if parts.iter().any(|part| matches!(part.kind, PartKind::Audio(_) | PartKind::Document(_) | PartKind::Image(_))) {
+            return Err(cannot("media in an assistant's message"));
+        }
+        if calls.clone().next().is_some() {
+            json.key("tool_calls").array(|json| {
+                for call in calls {
+                    json.object(|json| {
+                        json.member("id", &call.id);
+                        json.constant("type", "function");
+                        json.key("function").object(|json| {
+                            json.member("name", &call.name);
+                            json.member("arguments", &call.arguments.text());
+                        });
+                    });
+                }
+            });
+        }
+        Ok(())
+    })
+}
+
+/// `{"type":KIND,KIND:text}`
+fn typed(json: &mut Writer<'_>, kind: &'static str, text: &Str<'_>) {
+    json.object(|json| {
+        json.constant("type", kind);
+        json.member(kind, text);
+    });
+}
+
+fn write_result(json: &mut Writer<'_>, result: &ToolResult<'_>) -> Result<(), Refusal> {
+    let texts: Option<Vec<&Str<'_>>> =
+        result.content.iter().map(|part| if let PartKind::Text(text) = &part.kind { Some(text) } else { None }).collect();
+    let texts = texts.ok_or(cannot("media in a tool result"))?;
+    json.object(|json| {
+        json.constant("role", "tool");
+        json.member("tool_call_id", &result.id);
+        // There is no place here that says that a function failed, so its text does.
+        let failed = if result.is_error { "Error: " } else { "" };
+        match texts.as_slice() {
+            [] => json.key("content").strings(&[failed]),
+            [one] => json.key("content").strings(&[failed, one.raw()]),
+            several => json.key("content").array(|json| {
+                for (at, text) in several.iter().enumerate() {
+                    json.object(|json| {
+                        json.constant("type", "text");
+                        json.key("text").strings(&[if at == 0 { failed } else { "" }, text.raw()]);
+                    });
+                }
+            }),
+        }
+    });
+    Ok(())
+}
