@@ -4,6 +4,7 @@ mod bad_configuration;
 mod bad_provider;
 mod bad_request;
 mod changes;
+mod configuration;
 mod delivery;
 mod diagnosis;
 mod embedded;

@@ -175,11 +175,14 @@ fn rules(file: &FileProvider, preset: &Preset, check: &mut Check<'_>) -> (Rules,
     (rules, allowed)
 }
 
+/// The tag that is written, else what the cloud calls the place, where that can be a tag.
 fn region(file: &FileProvider, check: &mut Check<'_>) -> Option<Region> {
+    if let Some(written) = &file.region {
+        let message = || "a region is 1 to 15 lower-case letters, digits and '-': write region = \"eu\"".to_owned();
+        return check.take(written.span(), Region::new(written.get_ref()).ok_or_else(message));
+    }
     let aws = file.aws.as_ref().and_then(|aws| aws.get_ref().region.as_ref());
-    let written = file.region.as_ref().or(aws).or(file.location.as_ref())?;
-    let message = || "a region is 1 to 15 lower-case letters, digits and '-': write region = \"eu\"".to_owned();
-    check.take(written.span(), Region::new(written.get_ref()).ok_or_else(message))
+    Region::new(aws.or(file.location.as_ref())?.get_ref())
 }
 
 fn prompt_cache(file: &FileProvider, check: &mut Check<'_>) -> PromptCache {

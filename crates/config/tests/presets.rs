@@ -237,7 +237,9 @@ fn azure_and_vertex() {
     let regional = vertex("europe-west4");
     assert_eq!(regional.base_url.host, "europe-west4-aiplatform.googleapis.com");
     assert_eq!(regional.base_url.path, "/v1/projects/p-1/locations/europe-west4");
+    assert_eq!(regional.region, Region::new("europe-west4"));
     assert_eq!(vertex("global").base_url.host, "aiplatform.googleapis.com");
+    assert_eq!(vertex("northamerica-northeast1").region, None, "too long for a tag: one is written, or there is none");
     refused(&format!("{}location = \"global\"\n{TERMS}", three_lines("vertex")), "where is it? Write project");
 }
 

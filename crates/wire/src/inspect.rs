@@ -256,16 +256,15 @@ impl Inspected {
                 edits.replace(field.key.clone(), quoted(servers));
             }
         }
-        for name in &rules.strip {
-            if let Some(at) = self.fields.iter().position(|field| field.name == *name) {
-                edits.replace(self.member(at), *b"");
-            }
-        }
+        let stripped = self.stripped(rules);
+        stripped.iter().for_each(|span| edits.replace(span.clone(), *b""));
         if !change.cache {
             self.seen.cache_controls.iter().for_each(|span| edits.replace(span.clone(), *b"null"));
         }
         self.seen.models.iter().for_each(|span| edits.replace(span.clone(), quoted(&["models/", change.model].concat())));
-        if let Some(span) = &self.seen.user {
+        // What is left out needs no change.
+        let stays = |span: &&Range<usize>| !stripped.iter().any(|gone| gone.contains(&span.start));
+        if let Some(span) = self.seen.user.as_ref().filter(stays) {
             edits.replace(span.clone(), quoted(change.pseudonym));
         }
         if self.stream && rules.stream_usage && !self.wants_usage {
@@ -290,13 +289,20 @@ impl Inspected {
         }
     }
 
-    /// The member with the comma that goes with it.
-    fn member(&self, at: usize) -> Range<usize> {
-        match (at.checked_sub(1), self.fields.get(at + 1)) {
-            (_, Some(next)) => self.fields[at].key.start..next.key.start,
-            (Some(previous), None) => self.fields[previous].value.end..self.fields[at].value.end,
-            (None, None) => self.fields[at].key.start..self.fields[at].value.end,
+    /// The members that are left out, each with a comma that goes with it; no two overlap.
+    fn stripped(&self, rules: &ApiRules) -> Vec<Range<usize>> {
+        let goes = |field: &Field| rules.strip.contains(&field.name);
+        // From the end, members go with the comma before them, as one; elsewhere each goes with the comma behind it.
+        let stays = self.fields.iter().rposition(|field| !goes(field));
+        let kept = stays.map_or(0, |last| last + 1);
+        let pairs = self.fields.iter().zip(self.fields.iter().skip(1)).take(kept.saturating_sub(1));
+        let mut spans: Vec<_> =
+            pairs.filter(|(field, _)| goes(field)).map(|(field, next)| field.key.start..next.key.start).collect();
+        if let (Some(first), Some(last)) = (self.fields.get(kept), self.fields.last()) {
+            let start = stays.and_then(|last| self.fields.get(last)).map_or(first.key.start, |before| before.value.end);
+            spans.push(start..last.value.end);
         }
+        spans
     }
 }
 

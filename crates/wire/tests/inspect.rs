@@ -170,3 +170,28 @@ fn quirks_of_a_server_are_patched() {
         r#"{"provider":{"zdr":true},"model":"m","messages":[],"max_tokens":5}"#
     );
 }
+
+#[test]
+fn neighbours_are_left_out_together() {
+    let rules = ApiRules {
+        fields: ["messages", "model"].map(String::from).into(),
+        strip: ["store", "stream_options", "user"].map(String::from).into(),
+        ..ApiRules::plain(Api::Chat)
+    };
+    let patched = |body: &str| {
+        let request = inspect(body.as_bytes(), Api::Chat).ok().unwrap();
+        request.check(ProviderKind::Hosted, &rules).unwrap();
+        let mut out = ContentBuf::new();
+        request.edits(&Change { model: "n", pseudonym: "p", cache: false }, &rules).apply(body.as_bytes(), &mut out);
+        String::from_utf8(out.expose().to_vec()).unwrap()
+    };
+    for body in [
+        r#"{"model":"m","messages":[],"store":false,"user":"u"}"#,
+        r#"{"model":"m","messages":[],"store":false,"user":"u","stream_options":{}}"#,
+        r#"{"user":"u","store":false,"model":"m","messages":[]}"#,
+        r#"{"model":"m","user":"u","store":false,"messages":[]}"#,
+        r#"{"store":false,"model":"m","user":"u","messages":[],"stream_options":{}}"#,
+    ] {
+        assert_eq!(patched(body), r#"{"model":"n","messages":[]}"#, "{body}");
+    }
+}

@@ -29,7 +29,7 @@ impl Changes {
         ];
         let restart = fixed
             .into_iter()
-            .filter(|(_, a, b)| a != b)
+            .filter(|(name, running, written)| running != written && !a.by_command_line.iter().any(|said| said == name))
             .map(|(name, a, b)| format!("{name}: {a} runs, and the file says {b}"))
             .collect();
         Self { reloaded, restart }
@@ -83,6 +83,9 @@ mod tests {
             changes.reloaded,
             ["provider a: removed", "provider b: changed", "provider c: added", "model of-a: removed", "model of-c: added"]
         );
+        let mut said = before.clone();
+        said.gateway.by_command_line.push("[gateway] listen".to_owned());
+        assert!(Changes::between(&said, &described(&text)).restart.is_empty(), "the command line holds");
         assert_eq!(changes.restart, ["[gateway] listen: 127.0.0.1:8080 runs, and the file says 127.0.0.1:9000"]);
     }
 }

@@ -6,7 +6,7 @@ use lethe_providers::formats::is_spoken_by_clients;
 use lethe_types::{Api, Capability, Millis, Region};
 use serde::{Deserialize, Serialize};
 
-/// Everything that a configuration does. Two that are equal do the same, but for credentials and certificates.
+/// Everything that a configuration does, but for credentials and certificates.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Description {
     pub(crate) gateway: Gateway,
@@ -22,6 +22,8 @@ pub(crate) struct Gateway {
     pub(crate) probes: String,
     pub(crate) console: String,
     pub(crate) engine: bool,
+    /// Fields that the command line says, whatever the file says.
+    pub(crate) by_command_line: Vec<String>,
 }
 
 /// A provider.
@@ -95,6 +97,7 @@ impl Description {
                 probes: config.gateway.probes.to_string(),
                 console: config.control.console.to_string(),
                 engine: config.engine.enabled,
+                by_command_line: Vec::new(),
             },
             providers: config.providers.iter().map(|provider| described_provider(provider, now)).collect(),
             models: config.models.iter().map(|model| described_model(model, config, now)).collect(),

@@ -112,7 +112,8 @@ async fn test(test: &Test) -> Result<(), Failure> {
         let known: Vec<&str> = config.providers.iter().map(|provider| provider.id.as_str()).collect();
         return Err(Failure::usage(format!("{file}: there is no provider \"{}\": write one of {}", test.id, known.join(", "))));
     };
-    let wanted = |model: &Model| test.model.as_ref().is_none_or(|id| *id == model.id);
+    // A wildcard is no name that could be asked for.
+    let wanted = |model: &Model| !model.id.contains('*') && test.model.as_ref().is_none_or(|id| *id == model.id);
     let Some((model, upstream_model)) = routed(&config, position).find(|(model, _)| wanted(model)) else {
         let known: Vec<&str> = routed(&config, position).map(|(model, _)| model.id.as_str()).collect();
         return Err(Failure::usage(format!(

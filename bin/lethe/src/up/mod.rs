@@ -127,6 +127,17 @@ fn configuration(args: &Args) -> Result<Config, Failure> {
     Ok(config)
 }
 
+/// Fields of the file over which the command line was written.
+fn by_command_line(args: &Args) -> Vec<String> {
+    let said = [
+        ("[gateway] listen", args.api.is_some()),
+        ("[gateway] probes", args.probes.is_some()),
+        ("[control] console", args.console.is_some()),
+        ("[engine] enabled", args.model.is_some()),
+    ];
+    said.into_iter().filter(|(_, said)| *said).map(|(name, _)| name.to_owned()).collect()
+}
+
 async fn serve(args: &Args, mut plan: Plan) -> Result<(), Failure> {
     let (state, board) = (Arc::clone(&plan.state), Arc::clone(&plan.board));
     let mut signals = Signals::new().map_err(|error| Failure::failed(format!("signals cannot be listened for: {error}")))?;

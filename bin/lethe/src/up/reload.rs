@@ -75,7 +75,8 @@ pub(crate) async fn reload(parts: &Arc<Parts>, mates: &Crewmates) -> Answer {
 
 /// What the configuration in force does, for `lethe config check`.
 pub(crate) fn describe(parts: &Parts) -> Answer {
-    let does = Description::of(&parts.config(), SystemClock.now());
+    let mut does = Description::of(&parts.config(), SystemClock.now());
+    does.gateway.by_command_line = super::by_command_line(&parts.args);
     match serde_json::to_string(&does) {
         Ok(text) => Answer::done(vec![text]),
         Err(_) => Answer::failed("the configuration in force cannot be described"),

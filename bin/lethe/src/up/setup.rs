@@ -241,7 +241,7 @@ fn processors() -> u16 {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-    use std::{ffi::OsString, net::SocketAddr, path::Path};
+    use std::{ffi::OsString, fmt::Write, net::SocketAddr, path::Path};
 
     use lethe_handover::Role;
     use lethe_policy::{Credential, ProviderKind, UpstreamTls};
@@ -266,14 +266,54 @@ mod tests {
         assert_eq!(start.database, state.control().join("control.db"));
         assert_eq!(start.issue, [Role::Gateway, Role::Node]);
         let providers: Vec<&str> = start.providers.iter().map(|setup| setup.provider.id.as_str()).collect();
-        assert_eq!(providers, ["openai", "in-house", ENGINE]);
-        let (openai, in_house, node) = (&start.providers[0], &start.providers[1], &start.providers[2]);
+        assert_eq!(providers, ["openai", "anthropic", "bedrock", "azure-openai", "vertex", "in-house", ENGINE]);
+        let (openai, bedrock) = (&start.providers[0], &start.providers[2]);
+        let (in_house, node) = (&start.providers[5], &start.providers[6]);
+        assert!(matches!(&bedrock.provider.credential, Credential::Aws { .. }));
         assert!(matches!(&openai.provider.credential, Credential::Key(key) if key.expose() == b"sk-test"));
         assert!(!openai.allow_private && matches!(openai.provider.tls, UpstreamTls::Public { .. }));
         assert!(in_house.allow_private && in_house.provider.tls == UpstreamTls::Plain);
         assert_eq!((node.provider.kind, node.dial.as_ref().unwrap().port), (ProviderKind::Node, 5));
-        let models: Vec<(&str, usize)> = start.models.iter().map(|model| (model.id.as_str(), model.routes.len())).collect();
-        assert_eq!(models, [("gpt-5-mini", 1), ("text-embedding-3-small", 2), ("tiny", 1)]);
+        let routes = |id: &str| start.models.iter().find(|model| model.id == id).map(|model| model.routes.len());
+        assert_eq!((routes("gpt-5-mini"), routes("text-embedding-3-small"), routes("tiny")), (Some(1), Some(2), Some(1)));
+        assert_eq!(routes("amazon.nova-pro-v1:0"), Some(1), "brought by its preset");
+    }
+
+    #[test]
+    fn every_preset_at_once_can_be_handed_over() {
+        let mut text = String::new();
+        for (name, preset) in lethe_config::preset::PRESETS.iter() {
+            let _ = writeln!(text, "[[provider]]\npreset = \"{name}\"\nallow_private_network = true");
+            let url = preset.base_url.as_deref().unwrap_or_default();
+            for (place, line) in [
+                ("{location}", "location = \"global\""),
+                ("{project}", "project = \"p\""),
+                ("{region}", "region = \"eu-west-1\""),
+            ] {
+                if url.contains(place) {
+                    let _ = writeln!(text, "{line}");
+                }
+            }
+            if url.is_empty() {
+                text.push_str("base_url = \"https://host.example.com\"\n");
+            }
+            if let Some(variable) = &preset.api_key_env {
+                let _ = writeln!(text, "api_key = {{ env = \"{variable}\" }}");
+            }
+            if !preset.wildcard {
+                let _ = writeln!(
+                    text,
+                    "[[model]]\nid = \"of-{name}\"\noperations = [\"chat\"]\nroutes = [{{ provider = \"{name}\" }}]"
+                );
+            }
+        }
+        let config = lethe_config::parse(&text, Path::new("all.toml"), &|_| Some(OsString::from("sk-test"))).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::open(folder.path(), None).unwrap();
+        let start = control(&config, &state, None, &addresses(), None).unwrap().start;
+        assert!(start.providers.len() > 25 && start.models.len() > 150, "{} {}", start.providers.len(), start.models.len());
+        let order = lethe_control::start::ToControl::Configure { providers: start.providers, models: start.models };
+        assert!(order.encode().is_some(), "a reload of it would be refused");
     }
 
     #[test]
