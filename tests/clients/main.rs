@@ -1,4 +1,7 @@
-//! The official `openai` Python client, unmodified, against `lethe up`.
+//! Clients as their makers ship them, unmodified: directly against the scripted provider, and against `lethe up`.
+
+mod direct;
+mod suite;
 
 use std::process::Command;
 

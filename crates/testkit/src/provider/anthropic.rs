@@ -2,7 +2,8 @@
 //! Python library state it: each field of a request below is one of `message_create_params.py`, each of an answer one of
 //! `message.py` and `raw_message_stream_event.py`.
 //!
-//! Key: `x-api-key: KEY`, with `anthropic-version`. Errors: `{"type": "error", "error": {type, message}, "request_id"}`.
+//! Key: `x-api-key: KEY` or `authorization: Bearer KEY`, with an `anthropic-version`: the one of 2026-10-21 has no sampling any more and
+//! no citations in what the user says (<https://platform.claude.com/docs/en/api/versioning>). Errors: `{"type": "error", "error": {type, message}, "request_id"}`.
 
 use serde_json::{Value, json};
 
@@ -137,7 +138,7 @@ const CREATE: Shape = Shape::Fields(&[
     may("stop_sequences", Shape::List(&Shape::Text)),
     may("stream", Shape::Bool),
     may("system", TEXTS),
-    // Models before the fifth generation take these three.
+    // Until the version of 2026-10-21.
     may("temperature", Shape::Number),
     may("top_k", Shape::Int),
     may("top_p", Shape::Number),
@@ -157,9 +158,12 @@ const COUNT: Shape = Shape::Fields(&[
 ]);
 
 /// Answers a message; the caller has looked at the key.
-pub(super) fn messages(body: &Value, reply: &str) -> Answer {
+pub(super) fn messages(version: &str, body: &Value, reply: &str) -> Answer {
     if let Err(fault) = check(&CREATE, body) {
         return faulty(&fault);
+    }
+    if let Some(gone) = gone(version, body) {
+        return error(400, &gone);
     }
     match asked(body).and_then(|asked| Ok((script::play(&asked, reply)?, asked))) {
         Err(refused) => refusal(&refused),
@@ -169,7 +173,10 @@ pub(super) fn messages(body: &Value, reply: &str) -> Answer {
 }
 
 /// Counts a message's tokens; the caller has looked at the key.
-pub(super) fn count(body: &Value) -> Answer {
+pub(super) fn count(version: &str, body: &Value) -> Answer {
+    if let Some(gone) = gone(version, body) {
+        return error(400, &gone);
+    }
     match check(&COUNT, body) {
         Err(fault) => faulty(&fault),
         Ok(()) => match asked(body) {
@@ -181,15 +188,33 @@ pub(super) fn count(body: &Value) -> Answer {
 
 /// Refuses a request without a key or a version, or with a key that says that it is wrong.
 pub(super) fn authorise(seen: &Seen) -> Result<(), Answer> {
-    match seen.header("x-api-key") {
+    let bearer = seen.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
+    match seen.header("x-api-key").or(bearer) {
         Some(key) if !key.is_empty() && !key.contains("wrong") => {}
         Some(_) => return Err(error(401, "invalid x-api-key")),
         None => return Err(error(401, "x-api-key header is required")),
     }
     match seen.header("anthropic-version") {
-        Some("2023-06-01") => Ok(()),
+        Some(OLD | NEW) => Ok(()),
         _ => Err(error(400, "anthropic-version: header is required")),
     }
+}
+
+const OLD: &str = "2023-06-01";
+const NEW: &str = "2026-10-21";
+
+/// What a version of the API does not have any more.
+fn gone(version: &str, body: &Value) -> Option<String> {
+    if version != NEW {
+        return None;
+    }
+    if let Some(name) = ["temperature", "top_k", "top_p"].into_iter().find(|name| body.get(name).is_some()) {
+        return Some(format!("{name}: not available in this API version"));
+    }
+    let users = body["messages"].as_array().into_iter().flatten().filter(|message| message["role"] == "user");
+    let mut blocks = users.flat_map(|message| message["content"].as_array().into_iter().flatten());
+    let cites = blocks.any(|block| block["citations"].as_array().is_some_and(|list| !list.is_empty()));
+    cites.then(|| "citations: not available in user messages in this API version".into())
 }
 
 pub(super) fn faulty(fault: &Fault) -> Answer {

@@ -41,6 +41,8 @@ const USER_PARTS: Shape = Shape::Tagged(
 const FUNCTION_CALLED: Shape = Shape::Fields(&[must("name", Shape::Text), must("arguments", Shape::Text)]);
 const SYSTEM: &[Field] = &[must("content", TEXTS), may("name", Shape::Text)];
 const ASSISTANT: &[Field] = &[
+    // Clients send back the message that they got.
+    may("annotations", Shape::Nullable(&Shape::List(&Shape::Object))),
     may("audio", Shape::Nullable(&Shape::Object)),
     may(
         "content",

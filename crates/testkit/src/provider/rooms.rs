@@ -15,14 +15,15 @@ pub(super) fn answer<'a>(seen: &'a Seen, reply: &str) -> Option<(Answer, Words<'
     let keyed =
         |check: fn(&Seen) -> Result<(), Answer>, answer: &dyn Fn() -> Answer| check(seen).map_or_else(|no| no, |()| answer());
     let body = &seen.body;
+    let version = seen.header("anthropic-version").unwrap_or_default();
     let answer = match (seen.method(), seen.route()) {
         ("POST", "/v1/chat/completions") if scripted => keyed(openai::authorise, &|| openai::chat(body, reply)),
         ("POST", "/v1/embeddings") if scripted => keyed(openai::authorise, &|| embeddings::embeddings(body)),
         ("POST", "/v1/moderations") => keyed(openai::authorise, &|| embeddings::moderations(body)),
         ("POST", "/v1/completions") => keyed(openai::authorise, &|| embeddings::completions(body, reply)),
         ("POST", "/v1/responses") => keyed(openai::authorise, &|| responses::responses(body, reply)),
-        ("POST", "/v1/messages") => keyed(anthropic::authorise, &|| anthropic::messages(body, reply)),
-        ("POST", "/v1/messages/count_tokens") => keyed(anthropic::authorise, &|| anthropic::count(body)),
+        ("POST", "/v1/messages") => keyed(anthropic::authorise, &|| anthropic::messages(version, body, reply)),
+        ("POST", "/v1/messages/count_tokens") => keyed(anthropic::authorise, &|| anthropic::count(version, body)),
         ("GET", "/v1/models") if seen.header("anthropic-version").is_some() => keyed(anthropic::authorise, &|| {
             let model =
                 json!({"type": "model", "id": "scripted-text", "display_name": "Scripted", "created_at": "2026-01-01T00:00:00Z"});
