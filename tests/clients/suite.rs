@@ -52,7 +52,7 @@ impl Suite<'_> {
         command.env("CLIENT_PARTS", self.parts).env("CLIENT_THROUGH", if self.through { "1" } else { "0" });
         command.env("CLIENT_CACHED", self.cached.to_string());
         // None of them tells anybody how it is used.
-        command.env("LANGSMITH_TRACING", "false").env("AI_SDK_LOG_WARNINGS", "false").env("DO_NOT_TRACK", "1");
+        command.env("LANGSMITH_TRACING", "false").env("DO_NOT_TRACK", "1");
         let output = command.output().expect("the interpreter");
         let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{}: {said}", self.name);

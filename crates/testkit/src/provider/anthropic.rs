@@ -292,6 +292,7 @@ fn asked(body: &Value) -> Result<Asked, Refused> {
         asked.tools.push(Tool { name: name.to_owned(), schema: tool["input_schema"].clone() });
     }
     asked.choice = match body["tool_choice"]["type"].as_str() {
+        Some("any") => Choice::Any,
         Some("none") => Choice::None,
         Some("tool") => Choice::Named(body["tool_choice"]["name"].as_str().unwrap_or_default().to_owned()),
         _ => Choice::Free,

@@ -299,6 +299,7 @@ fn asked(model: &str, body: &Value) -> Result<Asked, Refused> {
         }
         Some(name) => Choice::Named(name.to_owned()),
         None if calling["mode"] == "NONE" => Choice::None,
+        None if calling["mode"] == "ANY" => Choice::Any,
         None => Choice::Free,
     };
     let config = &body["generationConfig"];

@@ -247,6 +247,7 @@ fn asked(body: &Value) -> Result<Asked, Refused> {
     }
     asked.choice = match &body["tool_choice"] {
         Value::String(word) if word == "none" => Choice::None,
+        Value::String(word) if word == "required" => Choice::Any,
         Value::Object(choice) if choice["type"] == "function" => {
             Choice::Named(choice["function"]["name"].as_str().unwrap_or_default().to_owned())
         }

@@ -4,7 +4,7 @@
 //! * `text` (and no other word): the provider's reply.
 //! * `tool`: one call of the first tool (of the chosen one, if one is chosen), with arguments that fit its schema; once results
 //!   are there, a text with them. `two-tools`: a second call beside it, of the last tool.
-//! * `json`: a value that fits the schema of the request's structured output.
+//! * `json`: a value that fits the schema of the request's structured output; a call, where a tool that has to be called takes its place.
 //! * `see`: media type and length of each picture, document and sound of the request.
 //! * `think`: thoughts before everything else, with whatever the dialect has for giving them back.
 //! * `length`, `filter`: half of the reply, and that reason.
@@ -102,6 +102,8 @@ pub(super) struct Tool {
 
 #[derive(Default)]
 pub(super) enum Choice {
+    /// Some tool has to be called.
+    Any,
     #[default]
     Free,
     Named(String),
@@ -185,6 +187,9 @@ pub(super) fn play(asked: &Asked, reply: &str) -> Result<Turn, Refused> {
         turn.text = Some(format!("The tool said: {}", asked.results.join(" and ")));
     } else if calls && !matches!(asked.choice, Choice::None) {
         turn.calls = calls_of(asked, words.pair("two", "tools"))?;
+        turn.finish = Finish::Calls;
+    } else if words.has("json") && matches!((&asked.output, &asked.choice), (Output::Free, Choice::Any | Choice::Named(_))) {
+        turn.calls = calls_of(asked, false)?;
         turn.finish = Finish::Calls;
     } else if words.has("json") {
         turn.text = Some(match &asked.output {
