@@ -5,14 +5,22 @@
 //! (<https://platform.openai.com/docs/api-reference>) without looking closely at requests, and misbehave: the name says how.
 
 mod anthropic;
+mod azure;
+mod bedrock;
+mod cohere;
 mod deliver;
 mod embeddings;
+mod event_stream;
 mod gemini;
+mod mistral;
+mod ollama;
 mod openai;
 mod responses;
 mod rooms;
 pub mod script;
 mod shape;
+pub mod sigv4;
+mod vertex;
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::deliver::Answer;
 use super::script::Words;
-use super::{MODELS, Seen, anthropic, embeddings, gemini, openai, responses};
+use super::{MODELS, Seen, anthropic, azure, bedrock, cohere, embeddings, gemini, mistral, ollama, openai, responses, vertex};
 
 /// The answer and the words of its model, if a dialect's room has one: the models of [`MODELS`], and names without a word of the
 /// script, are not looked at here.
@@ -24,6 +24,14 @@ pub(super) fn answer<'a>(seen: &'a Seen, reply: &str) -> Option<(Answer, Words<'
         ("POST", "/v1/responses") => keyed(openai::authorise, &|| responses::responses(body, reply)),
         ("POST", "/v1/messages") => keyed(anthropic::authorise, &|| anthropic::messages(version, body, reply)),
         ("POST", "/v1/messages/count_tokens") => keyed(anthropic::authorise, &|| anthropic::count(version, body)),
+        ("POST", "/mistral/v1/chat/completions") => mistral::chat(seen, reply),
+        ("POST", "/mistral/v1/embeddings") => keyed(openai::authorise, &|| embeddings::embeddings(body)),
+        ("POST", "/v2/chat") => cohere::method("chat", seen, reply),
+        ("POST", "/v2/embed") => cohere::method("embed", seen, reply),
+        ("POST", "/v2/rerank") => cohere::method("rerank", seen, reply),
+        ("POST", "/v1/rerank") => cohere::jina(seen),
+        ("POST", "/api/chat") => ollama::chat(body, reply),
+        ("POST", "/api/embed") => ollama::embed(body),
         ("GET", "/v1/models") if seen.header("anthropic-version").is_some() => keyed(anthropic::authorise, &|| {
             let model =
                 json!({"type": "model", "id": "scripted-text", "display_name": "Scripted", "created_at": "2026-01-01T00:00:00Z"});
@@ -44,7 +52,15 @@ pub(super) fn answer<'a>(seen: &'a Seen, reply: &str) -> Option<(Answer, Words<'
 
 /// Dialects that name the model in the path.
 fn in_path<'a>(seen: &'a Seen, path: &'a str, reply: &str) -> Option<(Answer, Words<'a>)> {
-    let (model, method) = path.strip_prefix("/v1beta/models/")?.split_once(':')?;
-    let answer = gemini::authorise(seen).map_or_else(|no| no, |()| gemini::method(model, method, seen, reply));
+    let (answer, model) = if let Some(rest) = path.strip_prefix("/v1beta/models/") {
+        let (model, method) = rest.split_once(':')?;
+        (gemini::authorise(seen).map_or_else(|no| no, |()| gemini::method(model, method, seen, reply)), model)
+    } else if let Some(rest) = path.strip_prefix("/openai/") {
+        azure::method(rest, seen, reply)
+    } else if let Some(rest) = path.strip_prefix("/v1/projects/") {
+        vertex::method(rest, seen, reply)?
+    } else {
+        bedrock::method(path.strip_prefix("/model/")?, seen, reply)?
+    };
     Some((answer, Words::of(model)))
 }

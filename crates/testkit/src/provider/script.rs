@@ -1,6 +1,6 @@
 //! What a scripted model does, whatever the dialect: the words of its name say it.
 //!
-//! A name's words stand between `-`, `.`, `/`, `:`, `@` and `_`; the rest of the name is free. What is said:
+//! A name's words stand between `-`, `.`, `/`, `:`, `@`, `%` and `_`; the rest of the name is free. What is said:
 //! * `text` (and no other word): the provider's reply.
 //! * `tool`: one call of the first tool (of the chosen one, if one is chosen), with arguments that fit its schema; once results
 //!   are there, a text with them. `two-tools`: a second call beside it, of the last tool.
@@ -56,7 +56,7 @@ pub(super) struct Words<'a>(Vec<&'a str>);
 
 impl<'a> Words<'a> {
     pub(super) fn of(model: &'a str) -> Self {
-        Self(model.split(['-', '.', '/', ':', '@', '_']).collect())
+        Self(model.split(['-', '.', '/', ':', '@', '_', '%']).collect())
     }
 
     pub(super) fn has(&self, word: &str) -> bool {

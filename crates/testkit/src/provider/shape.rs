@@ -22,6 +22,8 @@ pub(super) enum Shape {
     Map(&'static Self),
     /// An object with these fields and no others.
     Fields(&'static [Field]),
+    /// An object with exactly one of these fields.
+    One(&'static [Field]),
     /// An object whose fields depend on one of them.
     Tagged(&'static str, &'static [(&'static str, &'static [Field])]),
     /// The first of these that is of the value's JSON type.
@@ -117,6 +119,10 @@ pub(super) fn check(shape: &Shape, value: &Value) -> Result<(), Fault> {
             each.try_for_each(|(name, value)| check(shape, value).map_err(|fault| fault.under(name)))
         }
         Shape::Fields(fields) => check_fields(fields, value),
+        Shape::One(fields) => {
+            check_fields(fields, value)?;
+            if value.as_object().is_some_and(|object| object.len() == 1) { Ok(()) } else { Err(fault(What::Value)) }
+        }
         Shape::Tagged(tag, kinds) => {
             let found = value.get(tag).ok_or_else(|| fault(What::Missing).under(tag))?;
             let kind = kinds.iter().find(|(name, _)| found == name).ok_or_else(|| fault(What::Value).under(tag))?;
@@ -145,7 +151,7 @@ fn is_of_type(shape: &Shape, value: &Value) -> bool {
         Shape::Int => value.is_i64() || value.is_u64(),
         Shape::Number => value.is_number(),
         Shape::Text | Shape::Word(_) => value.is_string(),
-        Shape::Object | Shape::Map(_) | Shape::Fields(_) | Shape::Tagged(..) => value.is_object(),
+        Shape::Object | Shape::Map(_) | Shape::Fields(_) | Shape::One(_) | Shape::Tagged(..) => value.is_object(),
         Shape::Nullable(shape) => value.is_null() || is_of_type(shape, value),
         Shape::List(_) => value.is_array(),
         Shape::Either(shapes) => shapes.iter().any(|shape| is_of_type(shape, value)),
