@@ -1,13 +1,13 @@
 //! Each client directly against the scripted provider, in the dialect that both speak: the suites and the provider are right before
 //! Lethe stands between them.
 
-use lethe_testkit::provider::Provider;
+use lethe_testkit::provider::{Provider, sigv4};
 
 use crate::suite::Suite;
 
 fn suite(provider: &Provider, name: &'static str) -> Suite<'static> {
     let base = format!("http://{}", provider.address);
-    Suite { name, base, key: "sk-direct", models: "scripted-", parts: "", through: false, cached: 4 }
+    Suite { name, base, key: "sk-direct", secret: "", models: "scripted-", parts: "", through: false, cached: 4 }
 }
 
 #[test]
@@ -50,4 +50,29 @@ fn clients_direct_anthropic_node() {
 fn clients_direct_openai_node() {
     let provider = Provider::start(None);
     suite(&provider, "with_openai").node();
+}
+
+#[test]
+fn clients_direct_cohere_python() {
+    let provider = Provider::start(None);
+    suite(&provider, "with_cohere").python();
+}
+
+#[test]
+fn clients_direct_mistralai_python() {
+    let provider = Provider::start(None);
+    suite(&provider, "with_mistralai").python();
+}
+
+#[test]
+fn clients_direct_ollama_python() {
+    let provider = Provider::start(None);
+    suite(&provider, "with_ollama").python();
+}
+
+#[test]
+fn clients_direct_boto3_python() {
+    let provider = Provider::start(None);
+    let suite = suite(&provider, "with_boto3");
+    Suite { key: sigv4::ACCESS_KEY_ID, secret: sigv4::SECRET_ACCESS_KEY, ..suite }.python();
 }

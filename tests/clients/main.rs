@@ -2,6 +2,7 @@
 
 mod direct;
 mod suite;
+mod through;
 
 use std::process::Command;
 

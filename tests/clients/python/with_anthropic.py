@@ -3,7 +3,7 @@
 import json
 
 import anthropic
-from anthropic import Anthropic
+from anthropic import Anthropic, AnthropicVertex
 from suite import BASE, CACHED, CITY, KEY, PDF, PLACE, PNG, REPLY, SEEN_PDF, SEEN_PNG, THOUGHTS, THROUGH, check, model, raises, run, same
 
 client = Anthropic(base_url=BASE, api_key=KEY, max_retries=0)
@@ -139,4 +139,13 @@ def errors():
     raises(anthropic.BadRequestError, 400, lambda: ask("text", [{"role": "user", "content": 7}]))
 
 
-run({part.__name__: part for part in (text, streamed, stream_broken, tools, tools_parallel, structured, image, document, think, count, errors)})
+def vertex():
+    """The same bodies at Vertex: the model in the path, the version in the body, a token instead of a key."""
+    there = AnthropicVertex(base_url=f"{BASE}/v1", project_id="project", region="eu", access_token=KEY, max_retries=0)
+    same(text_of(there.messages.create(model=model("text"), max_tokens=100, messages=USER)), REPLY)
+    with there.messages.stream(model=model("text"), max_tokens=100, messages=USER) as events:
+        same(text_of(events.get_final_message()), REPLY)
+    raises(anthropic.RateLimitError, 429, lambda: there.messages.create(model=model("error-429"), max_tokens=9, messages=USER))
+
+
+run({part.__name__: part for part in (text, streamed, stream_broken, tools, tools_parallel, structured, image, document, think, count, errors, vertex)})

@@ -5,6 +5,7 @@ import json
 
 from google import genai
 from google.genai import errors, types
+from google.oauth2.credentials import Credentials
 from suite import BASE, CACHED, CITY, KEY, PDF, PLACE, PNG, REPLY, SEEN_PDF, SEEN_PNG, THOUGHTS, THROUGH, check, model, raises, run, same
 
 
@@ -154,4 +155,14 @@ def failures():
     raises(errors.ClientError, 400, lambda: ask("text", http_options=more))
 
 
-run({part.__name__: part for part in (text, streamed, stream_broken, tools, tools_parallel, structured, image, document, think, count, embed, models, failures)})
+def vertex():
+    """The same bodies at Vertex: another path, and a token instead of a key."""
+    options = types.HttpOptions(base_url=BASE, api_version="v1")
+    there = genai.Client(vertexai=True, project="project", location="eu", credentials=Credentials(token=KEY), http_options=options)
+    same(there.models.generate_content(model=model("text"), contents="Hello").text, REPLY)
+    chunks = there.models.generate_content_stream(model=model("text"), contents="Hello")
+    same("".join(chunk.text or "" for chunk in chunks), REPLY)
+    same(there.models.embed_content(model=model("embed"), contents="a").embeddings[0].values, [0.25, -0.5, 1.0])
+
+
+run({part.__name__: part for part in (text, streamed, stream_broken, tools, tools_parallel, structured, image, document, think, count, embed, models, failures, vertex)})

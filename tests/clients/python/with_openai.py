@@ -3,7 +3,7 @@
 import json
 
 import openai
-from openai import OpenAI
+from openai import AzureOpenAI, OpenAI
 from suite import BASE, CACHED, CITY, KEY, PDF, PLACE, PNG, REPLY, SEEN_PDF, SEEN_PNG, THOUGHTS, THROUGH, check, model, raises, run, same
 
 client = OpenAI(base_url=f"{BASE}/v1", api_key=KEY, max_retries=0)
@@ -234,4 +234,16 @@ def completions():
     same("".join(piece.choices[0].text for piece in pieces if piece.choices), REPLY)
 
 
-run({name: part for name, part in list(globals().items()) if name.startswith(("chat_", "responses_")) or name in ("embeddings", "moderations", "completions")})
+def azure():
+    """The same bodies at Azure: another path, another header, and a first chunk without choices."""
+    there = AzureOpenAI(azure_endpoint=BASE, api_key=KEY, api_version="2024-10-21", max_retries=0)
+    answer = there.chat.completions.create(model=model("text"), messages=USER)
+    same(answer.choices[0].message.content, REPLY)
+    chunks = list(there.chat.completions.create(model=model("text"), messages=USER, stream=True))
+    same((chunks[0].choices, "".join(chunk.choices[0].delta.content or "" for chunk in chunks[1:])), ([], REPLY))
+    raises(openai.RateLimitError, 429, lambda: there.chat.completions.create(model=model("error-429"), messages=USER))
+    stranger = AzureOpenAI(azure_endpoint=BASE, api_key="wrong", api_version="2024-10-21", max_retries=0)
+    raises(openai.AuthenticationError, 401, lambda: stranger.chat.completions.create(model=model("text"), messages=USER))
+
+
+run({name: part for name, part in list(globals().items()) if name.startswith(("chat_", "responses_")) or name in ("azure", "embeddings", "moderations", "completions")})

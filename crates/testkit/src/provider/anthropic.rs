@@ -201,7 +201,8 @@ pub(super) fn authorise(seen: &Seen) -> Result<(), Answer> {
 }
 
 const OLD: &str = "2023-06-01";
-const NEW: &str = "2026-10-21";
+/// The version that newer clients speak.
+pub(super) const NEW: &str = "2026-10-21";
 
 /// What a version of the API does not have any more.
 fn gone(version: &str, body: &Value) -> Option<String> {

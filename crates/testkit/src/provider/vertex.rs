@@ -4,7 +4,7 @@
 //!
 //! Key: `authorization: Bearer TOKEN`. Errors as Gemini's, from Anthropic's models as Anthropic's.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::deliver::Answer;
 use super::shape::{Shape, check, may, must};
@@ -46,17 +46,20 @@ fn claude(model: &str, stream: bool, seen: &Seen, reply: &str) -> Answer {
     let mut body = seen.body.clone();
     let Some(fields) = body.as_object_mut() else { return gemini::error(400, "Invalid JSON payload received.", None) };
     let version = fields.remove("anthropic_version");
+    // Since the version of 2026-10-21 it has no prefix any more.
+    let version = match version.as_ref().and_then(Value::as_str) {
+        Some("vertex-2023-10-16") => "",
+        Some(anthropic::NEW) => anthropic::NEW,
+        _ => return gemini::error(400, "anthropic_version: Field required", None),
+    };
     if model == "count-tokens" {
-        return anthropic::count("", &body);
+        return anthropic::count(version, &body);
     }
-    if version != Some(json!("vertex-2023-10-16"))
-        || fields.contains_key("model")
-        || (fields.get("stream") == Some(&json!(true))) != stream
-    {
-        return gemini::error(400, "anthropic_version, no model, and stream as the method says", None);
+    if fields.contains_key("model") || (fields.get("stream") == Some(&json!(true))) != stream {
+        return gemini::error(400, "no model, and stream as the method says", None);
     }
     fields.insert("model".into(), json!(model));
-    anthropic::messages("", &body, reply)
+    anthropic::messages(version, &body, reply)
 }
 
 fn predict(seen: &Seen) -> Answer {
