@@ -7,7 +7,7 @@ use crate::suite::Suite;
 
 fn suite(provider: &Provider, name: &'static str) -> Suite<'static> {
     let base = format!("http://{}", provider.address);
-    Suite { name, base, key: "sk-direct", secret: "", models: "scripted-", parts: "", through: false, cached: 4 }
+    Suite { name, base, key: "sk-direct", secret: "", models: "scripted-", parts: "", without: "", through: false, cached: 4 }
 }
 
 #[test]

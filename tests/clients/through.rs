@@ -36,18 +36,21 @@ const BEHAVIOURS: &[&str] = &[
 ];
 
 /// A dialect of provider, and what its configuration says beside the terms.
-struct Target {
+pub(crate) struct Target {
     /// As `dialect` in the configuration says it.
-    dialect: &'static str,
+    pub(crate) dialect: &'static str,
     /// Path of the base URL at the scripted provider.
-    path: &'static str,
+    pub(crate) path: &'static str,
     /// Further lines of `[[provider]]`.
-    lines: &'static str,
+    pub(crate) lines: &'static str,
     /// What it reports as cached.
-    cached: u64,
+    pub(crate) cached: u64,
+    /// Words of parts that it cannot express: those are refused by name, which tests of the gateway show.
+    pub(crate) without: &'static str,
 }
 
-const OPENAI: Target = Target { dialect: "openai", path: "/v1", lines: "preset = \"openai-compatible\"\n", cached: 4 };
+const OPENAI: Target =
+    Target { dialect: "openai", path: "/v1", lines: "preset = \"openai-compatible\"\n", cached: 4, without: "" };
 
 /// Starts a Lethe with every behaviour behind `target`.
 fn lethe(provider: &Provider, target: &Target) -> Lethe {
@@ -90,22 +93,60 @@ fn lethe(provider: &Provider, target: &Target) -> Lethe {
     setup.start()
 }
 
-fn suite<'a>(lethe: &'a Lethe, target: &Target, models: &'a str, name: &'a str, parts: &'a str) -> Suite<'a> {
-    let base = format!("http://{}", lethe.api());
-    Suite { name, base, key: lethe.key(), secret: "", models, parts, through: true, cached: target.cached }
+/// A client's suite: its language, its name, and the parts that are run.
+pub(crate) type Client = (Language, &'static str, &'static str);
+
+pub(crate) enum Language {
+    Node,
+    Python,
 }
 
-#[test]
-fn clients_through_openai_python_to_openai() {
+/// Every client in turn against one Lethe; fails with what all of them that failed have printed.
+pub(crate) fn through(target: &Target, clients: &[Client]) {
     let provider = Provider::start(None);
-    let lethe = lethe(&provider, &OPENAI);
-    suite(&lethe, &OPENAI, "openai-", "with_openai", OPENAI_CHAT).python();
-    // What it was sent is what the client said, and nothing of who asked.
+    let lethe = lethe(&provider, target);
+    let mut failed = Vec::new();
+    for (language, name, parts) in clients {
+        let base = format!("http://{}", lethe.api());
+        let models = format!("{}-", target.dialect);
+        let suite = Suite {
+            name,
+            base,
+            key: lethe.key(),
+            secret: "",
+            models: &models,
+            parts,
+            without: target.without,
+            through: true,
+            cached: target.cached,
+        };
+        let result = match language {
+            Language::Node => suite.try_node(),
+            Language::Python => suite.try_python(),
+        };
+        failed.extend(result.err());
+    }
+    assert!(failed.is_empty(), "{} of {} clients failed: {}", failed.len(), clients.len(), failed.join("\n"));
+    // What it was sent is what the clients said, and nothing of who asked.
     let seen = provider.seen();
-    assert!(seen.iter().any(|seen| seen.body["model"] == "scripted-text"));
+    assert!(!seen.is_empty(), "the provider was asked");
     assert!(seen.iter().all(|seen| !seen.head.contains(lethe.key())), "the client's key went to the provider");
 }
 
-/// Chat completions and embeddings of the OpenAI suite.
-const OPENAI_CHAT: &str = "chat_text chat_stream chat_stream_broken chat_tools chat_tools_parallel chat_json chat_json_object chat_image \
-                           chat_file chat_think chat_errors embeddings";
+#[test]
+fn clients_through_chat_completions_to_openai() {
+    through(
+        &OPENAI,
+        &[
+            (
+                Language::Python,
+                "with_openai",
+                "chat_text chat_stop chat_filter chat_stream chat_stream_broken chat_tools chat_choice_named chat_choice_none \
+                 chat_tools_parallel chat_json chat_json_object chat_image chat_file chat_think chat_errors embeddings",
+            ),
+            (Language::Python, "with_langchain_openai", "completions embeddings"),
+            (Language::Node, "with_openai", "chat_text chat_stream chat_tools chat_json chat_image chat_errors embeddings"),
+            (Language::Node, "with_ai", "openai_chat openai_compatible embeddings"),
+        ],
+    );
+}

@@ -32,10 +32,16 @@ def text():
     same((text_of(answer), answer.stop_reason), (REPLY, "end_turn"))
     same((answer.usage.input_tokens, answer.usage.cache_read_input_tokens or 0), (20 - CACHED, CACHED))
     same(answer.usage.output_tokens, 12)
+    same(ask("length").stop_reason, "max_tokens")
+
+
+def stop():
     answer = ask("text", stop_sequences=[" from"])
     same(text_of(answer), "Hello")
     check(answer.stop_reason in ("stop_sequence", "end_turn"), answer)
-    same(ask("length").stop_reason, "max_tokens")
+
+
+def filter_():
     same(ask("filter").stop_reason, "refusal")
 
 
@@ -70,7 +76,10 @@ def tools():
     result = {"type": "tool_result", "tool_use_id": call.id, "content": [{"type": "text", "text": "Sunny"}]}
     given = [*question, {"role": "assistant", "content": answer.content}, {"role": "user", "content": [result]}]
     same(text_of(ask("tool", given, tools=[WEATHER, TIME])), "The tool said: Sunny")
-    chosen = ask("tool", question, tools=[WEATHER, TIME], tool_choice={"type": "tool", "name": "time"})
+
+
+def choice_named():
+    chosen = ask("tool", tools=[WEATHER, TIME], tool_choice={"type": "tool", "name": "time"})
     same(next(block for block in chosen.content if block.type == "tool_use").name, "time")
 
 
@@ -148,4 +157,4 @@ def vertex():
     raises(anthropic.RateLimitError, 429, lambda: there.messages.create(model=model("error-429"), max_tokens=9, messages=USER))
 
 
-run({part.__name__: part for part in (text, streamed, stream_broken, tools, tools_parallel, structured, image, document, think, count, errors, vertex)})
+run({part.__name__: part for part in (text, stop, filter_, streamed, stream_broken, tools, choice_named, tools_parallel, structured, image, document, think, count, errors, vertex)})

@@ -42,8 +42,14 @@ def text():
     usage = answer.usage_metadata
     same((usage.prompt_token_count, usage.candidates_token_count, usage.total_token_count), (20, 12, 32))
     same(usage.cached_content_token_count or 0, CACHED)
-    same(ask("text", stop_sequences=[" from"]).text, "Hello")
     same(ask("length").candidates[0].finish_reason, types.FinishReason.MAX_TOKENS)
+
+
+def stop():
+    same(ask("text", stop_sequences=[" from"]).text, "Hello")
+
+
+def filter_():
     same(ask("filter").candidates[0].finish_reason, types.FinishReason.SAFETY)
 
 
@@ -76,8 +82,12 @@ def tools():
     same((call.name, call.args), ("weather", {"city": "Paris"}))
     result = types.Part(function_response=types.FunctionResponse(id=call.id, name=call.name, response={"result": "Sunny"}))
     same(ask("tool", [question, answer.candidates[0].content, user(result)], tools=both).text, "The tool said: Sunny")
+
+
+def choice_named():
+    both = [types.Tool(function_declarations=[WEATHER, TIME])]
     calling = types.FunctionCallingConfig(mode="ANY", allowed_function_names=["time"])
-    chosen = ask("tool", [question], tools=both, tool_config=types.ToolConfig(function_calling_config=calling))
+    chosen = ask("tool", tools=both, tool_config=types.ToolConfig(function_calling_config=calling))
     same(chosen.function_calls[0].name, "time")
 
 
@@ -165,4 +175,4 @@ def vertex():
     same(there.models.embed_content(model=model("embed"), contents="a").embeddings[0].values, [0.25, -0.5, 1.0])
 
 
-run({part.__name__: part for part in (text, streamed, stream_broken, tools, tools_parallel, structured, image, document, think, count, embed, models, failures, vertex)})
+run({part.__name__: part for part in (text, stop, filter_, streamed, stream_broken, tools, choice_named, tools_parallel, structured, image, document, think, count, embed, models, failures, vertex)})

@@ -24,8 +24,14 @@ def chat_text():
     same((answer.usage.prompt_tokens, answer.usage.completion_tokens, answer.usage.total_tokens), (20, 12, 32))
     if CACHED:
         same(answer.usage.prompt_tokens_details.cached_tokens, CACHED)
-    same(chat("text", stop=[" from"]).choices[0].message.content, "Hello")
     same(chat("length").choices[0].finish_reason, "length")
+
+
+def chat_stop():
+    same(chat("text", stop=[" from"]).choices[0].message.content, "Hello")
+
+
+def chat_filter():
     same(chat("filter").choices[0].finish_reason, "content_filter")
 
 
@@ -67,9 +73,15 @@ def chat_tools():
     result = {"role": "tool", "tool_call_id": call.id, "content": "Sunny"}
     answer = chat("tool", [*question, answer.choices[0].message.model_dump(exclude_none=True), result], tools=[WEATHER, TIME])
     same(answer.choices[0].message.content, "The tool said: Sunny")
-    chosen = chat("tool", question, tools=[WEATHER, TIME], tool_choice={"type": "function", "function": {"name": "time"}})
+
+
+def chat_choice_named():
+    chosen = chat("tool", tools=[WEATHER, TIME], tool_choice={"type": "function", "function": {"name": "time"}})
     same(chosen.choices[0].message.tool_calls[0].function.name, "time")
-    same(chat("tool", question, tools=[WEATHER], tool_choice="none").choices[0].message.content, REPLY)
+
+
+def chat_choice_none():
+    same(chat("tool", tools=[WEATHER], tool_choice="none").choices[0].message.content, REPLY)
 
 
 def chat_tools_parallel():
