@@ -1,7 +1,10 @@
 //! Every client through Lethe to every dialect of provider, and the formats of clients beside chat completions. To be switched on by
 //! `mod everywhere;` in main.rs, row by row as the gateway serves them.
 
-use crate::through::{Client, Language, Target, through};
+use lethe_testkit::provider::Provider;
+
+use crate::open_responses::{Server, every_case};
+use crate::through::{Client, Language, Target, lethe, through};
 
 /// Everything that chats. What a target cannot express is left out by its own words.
 const CLIENTS: &[Client] = &[
@@ -32,6 +35,18 @@ const CLIENTS: &[Client] = &[
     (Language::Node, "with_anthropic", "text streamed tools structured image think errors"),
     (Language::Node, "with_ai", "openai_chat openai_responses anthropic openai_compatible"),
 ];
+
+/// Directly as it is, and translated.
+#[test]
+fn clients_through_open_responses() {
+    let openai = Target { dialect: "openai", path: "/v1", lines: "preset = \"openai-compatible\"\n", cached: 4, without: "" };
+    let anthropic = Target { dialect: "anthropic", path: "", lines: "", cached: 4, without: "" };
+    for target in [openai, anthropic] {
+        let provider = Provider::start(None);
+        let lethe = lethe(&provider, &target);
+        every_case(&Server { address: &lethe.api(), key: lethe.key(), models: &format!("{}-", target.dialect) });
+    }
+}
 
 #[test]
 fn clients_through_to_anthropic() {

@@ -1,6 +1,7 @@
 //! Clients as their makers ship them, unmodified: directly against the scripted provider, and against `lethe up`.
 
 mod direct;
+mod open_responses;
 mod suite;
 mod through;
 

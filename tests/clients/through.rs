@@ -53,7 +53,7 @@ const OPENAI: Target =
     Target { dialect: "openai", path: "/v1", lines: "preset = \"openai-compatible\"\n", cached: 4, without: "" };
 
 /// Starts a Lethe with every behaviour behind `target`.
-fn lethe(provider: &Provider, target: &Target) -> Lethe {
+pub(crate) fn lethe(provider: &Provider, target: &Target) -> Lethe {
     let mut setup = Setup::engine();
     let secret = |name: &str, value: &str| {
         let path = setup.folder().join(name);

@@ -288,15 +288,27 @@ fn response(turn: &Turn, body: &Value) -> Value {
         "output": output(turn, body), "parallel_tool_calls": or("parallel_tool_calls", json!(true)),
         "previous_response_id": null, "prompt_cache_key": body["prompt_cache_key"],
         "reasoning": {"effort": body["reasoning"]["effort"], "summary": body["reasoning"]["summary"]},
-        "safety_identifier": body["safety_identifier"], "service_tier": "default", "store": or("store", json!(true)),
+        "frequency_penalty": 0.0, "presence_penalty": 0.0, "safety_identifier": body["safety_identifier"], "service_tier": "default", "store": or("store", json!(true)),
         "temperature": or("temperature", json!(1.0)), "text": or("text", json!({"format": {"type": "text"}})),
-        "tool_choice": or("tool_choice", json!("auto")), "tools": or("tools", json!([])),
+        "tool_choice": or("tool_choice", json!("auto")), "tools": tools(body),
         "top_logprobs": or("top_logprobs", json!(0)), "top_p": or("top_p", json!(1.0)),
         "truncation": or("truncation", json!("disabled")), "user": body["user"],
         "usage": {
             "input_tokens": script::INPUT_TOKENS, "input_tokens_details": {"cached_tokens": script::CACHED_TOKENS},
             "output_tokens": script::OUTPUT_TOKENS, "output_tokens_details": {"reasoning_tokens": turn.thought_tokens()},
             "total_tokens": script::INPUT_TOKENS + script::OUTPUT_TOKENS}})
+}
+
+/// The request's tools with everything that it left to the provider.
+fn tools(body: &Value) -> Value {
+    let whole = |tool: &Value| {
+        let mut whole = json!({"description": null, "parameters": null, "strict": true});
+        for (name, value) in tool.as_object().into_iter().flatten() {
+            whole[name] = value.clone();
+        }
+        whole
+    };
+    body["tools"].as_array().into_iter().flatten().map(whole).collect()
 }
 
 fn stream(turn: &Turn, body: &Value) -> Stream {
