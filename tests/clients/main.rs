@@ -2,6 +2,7 @@
 
 mod direct;
 mod open_responses;
+mod strict;
 mod suite;
 mod through;
 
