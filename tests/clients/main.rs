@@ -1,4 +1,10 @@
-//! The official `openai` Python client, unmodified, against `lethe up`.
+//! Clients as their makers ship them, unmodified: directly against the scripted provider, and against `lethe up`.
+
+mod direct;
+mod open_responses;
+mod strict;
+mod suite;
+mod through;
 
 use std::process::Command;
 

@@ -13,6 +13,7 @@ use crate::{binary, build, docs, graph, lint, size, tools};
 struct Found {
     nextest: PathBuf,
     python: PathBuf,
+    node_modules: PathBuf,
     model: PathBuf,
 }
 
@@ -55,6 +56,7 @@ fn install(house: &House, found: &mut Found) -> Result<(), Failed> {
     tools::servers()?;
     found.nextest = tools::nextest()?;
     found.python = tools::clients(house)?;
+    found.node_modules = tools::node_modules(house, &found.python)?;
     Ok(())
 }
 
@@ -91,5 +93,6 @@ fn tests(house: &House, found: &mut Found) -> Result<(), Failed> {
     for (option, name) in PLAN {
         nextest.arg(option).arg(house.target.join(name));
     }
-    run_command(nextest.env("LETHE_TEST_PYTHON", &found.python).env("LETHE_TEST_MODEL", &found.model))
+    nextest.env("LETHE_TEST_PYTHON", &found.python).env("LETHE_TEST_NODE_MODULES", &found.node_modules);
+    run_command(nextest.env("LETHE_TEST_MODEL", &found.model))
 }

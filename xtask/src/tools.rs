@@ -13,6 +13,8 @@ const CARGO_DENY: &str = "0.20.2";
 const CLIENTS: &str = "tests/clients/requirements.txt";
 /// The same and all they depend on, with digests.
 const CLIENTS_LOCKED: &str = "tests/clients/requirements.lock";
+/// The same for Node.js, in npm's form.
+const NODE_CLIENTS: &str = "tests/clients/node";
 
 /// The executable `cargo-nextest`.
 pub(crate) fn nextest() -> Result<PathBuf, Failed> {
@@ -79,6 +81,32 @@ pub(crate) fn clients(house: &House) -> Result<PathBuf, Failed> {
         std::fs::write(&complete, "").map_err(|error| Failed::new(format!("{}: {error}", complete.display())))?;
     }
     Ok(python)
+}
+
+/// The folder `node_modules` of the clients for Node.js, which comes with those for Python. Nothing of a package runs while it is
+/// installed, and npm compares each with its digest.
+pub(crate) fn node_modules(house: &House, python: &Path) -> Result<PathBuf, Failed> {
+    let path = first_on_path(python.parent().unwrap_or(&house.root))?;
+    let files = ["package.json", "package-lock.json", ".npmrc"];
+    let mut key = DefaultHasher::new();
+    for name in files {
+        read(&house.root.join(NODE_CLIENTS).join(name))?.hash(&mut key);
+    }
+    output(Command::new("node").arg("--version").env("PATH", &path))?.hash(&mut key);
+    let folder = cache()?.join(format!("node-{:016x}", key.finish()));
+    let complete = folder.join("complete");
+    if !complete.exists() {
+        let failed = |error: std::io::Error| Failed::new(format!("{}: {error}", folder.display()));
+        std::fs::create_dir_all(&folder).map_err(failed)?;
+        for name in files {
+            std::fs::copy(house.root.join(NODE_CLIENTS).join(name), folder.join(name)).map_err(failed)?;
+        }
+        let mut install = Command::new("npm");
+        install.args(["ci", "--silent", "--cache"]).arg(cache()?.join("npm"));
+        run(install.current_dir(&folder).env("PATH", &path))?;
+        std::fs::write(&complete, "").map_err(failed)?;
+    }
+    Ok(folder.join("node_modules"))
 }
 
 /// Lines of `wanted` that `locked` does not have.

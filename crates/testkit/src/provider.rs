@@ -1,5 +1,26 @@
-//! A scripted provider that follows OpenAI's public API reference for chat completions and embeddings
-//! (<https://platform.openai.com/docs/api-reference>), field by field, and misbehaves on demand: the model's name says how.
+//! A scripted provider that speaks every provider's dialect, one room each: the path says which, and the model's name says what it
+//! does ([`script`]). It checks keys and bodies as that provider does.
+//!
+//! The models of [`MODELS`] follow OpenAI's public API reference for chat completions and embeddings
+//! (<https://platform.openai.com/docs/api-reference>) without looking closely at requests, and misbehave: the name says how.
+
+mod anthropic;
+mod azure;
+mod bedrock;
+mod cohere;
+mod deliver;
+mod embeddings;
+mod event_stream;
+mod gemini;
+mod mistral;
+mod ollama;
+mod openai;
+mod responses;
+mod rooms;
+pub mod script;
+mod shape;
+pub mod sigv4;
+mod vertex;
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -47,7 +68,36 @@ const TICK: Duration = Duration::from_millis(50);
 pub struct Seen {
     pub path: String,
     pub head: String,
+    /// `null` if it was not JSON.
     pub body: Value,
+    /// The body's bytes.
+    pub raw: Vec<u8>,
+}
+
+impl Seen {
+    /// A header's value, by its name in lower case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let named = |line: &str| line.split_once(':').is_some_and(|(found, _)| found.eq_ignore_ascii_case(name));
+        self.head.lines().skip(1).find(|line| named(line)).and_then(|line| line.split_once(':')).map(|(_, value)| value.trim())
+    }
+
+    /// The path without its query.
+    #[must_use]
+    pub fn route(&self) -> &str {
+        self.path.split('?').next().unwrap_or_default()
+    }
+
+    /// The query, without its question mark.
+    #[must_use]
+    pub fn query(&self) -> &str {
+        self.path.split_once('?').map_or("", |(_, query)| query)
+    }
+
+    #[must_use]
+    pub fn method(&self) -> &str {
+        self.head.split(' ').next().unwrap_or_default()
+    }
 }
 
 #[derive(Default)]
@@ -115,6 +165,12 @@ impl Provider {
         self.state.0.lock().expect("state").seen.clone()
     }
 
+    /// The request that arrived last.
+    #[must_use]
+    pub fn last(&self) -> Seen {
+        self.seen().pop().expect("a request")
+    }
+
     /// Forgets the requests that have arrived.
     pub fn forget(&self) {
         self.state.0.lock().expect("state").seen.clear();
@@ -155,7 +211,11 @@ fn serve<S: Read + Write>(mut socket: S, state: &(Mutex<State>, Condvar)) -> io:
             state_now.reply.clone()
         };
         let model = seen.body["model"].as_str().unwrap_or_default().to_owned();
-        if !answer(&mut socket, &seen, &model, &reply, state)? {
+        if let Some((said, words)) = rooms::answer(&seen, &reply) {
+            if !deliver::deliver(&mut socket, said, &words)? {
+                return Ok(());
+            }
+        } else if !answer(&mut socket, &seen, &model, &reply, state)? {
             return Ok(());
         }
     }
@@ -174,10 +234,11 @@ fn read_request<S: Read>(socket: &mut S, buffer: &mut Vec<u8>) -> io::Result<Opt
                 .and_then(Result::ok)
                 .unwrap_or(0);
             if buffer.len() >= end + 4 + length {
-                let body = serde_json::from_slice(&buffer[end + 4..end + 4 + length]).unwrap_or(Value::Null);
+                let raw = buffer[end + 4..end + 4 + length].to_vec();
+                let body = serde_json::from_slice(&raw).unwrap_or(Value::Null);
                 buffer.drain(..end + 4 + length);
                 let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
-                return Ok(Some(Seen { path, head, body }));
+                return Ok(Some(Seen { path, head, body, raw }));
             }
         }
         let read = socket.read(&mut block)?;

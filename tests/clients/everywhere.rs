@@ -1,0 +1,103 @@
+//! Every client through Lethe to every dialect of provider, and the formats of clients beside chat completions. To be switched on by
+//! `mod everywhere;` in main.rs, row by row as the gateway serves them.
+
+use lethe_testkit::provider::Provider;
+
+use crate::open_responses::{Server, every_case};
+use crate::through::{Client, Language, Target, lethe, through};
+
+/// Everything that chats. What a target cannot express is left out by its own words.
+const CLIENTS: &[Client] = &[
+    (
+        Language::Python,
+        "with_openai",
+        "chat_text chat_stop chat_filter chat_stream chat_stream_broken chat_tools chat_choice_named chat_choice_none \
+         chat_tools_parallel chat_json chat_json_object chat_image chat_file chat_think chat_errors responses_text \
+         responses_stream responses_tools responses_json responses_image responses_think responses_errors",
+    ),
+    (
+        Language::Python,
+        "with_anthropic",
+        "text stop filter_ streamed stream_broken tools choice_named tools_parallel structured image document think errors",
+    ),
+    (
+        Language::Python,
+        "with_google_genai",
+        "text stop filter_ streamed stream_broken tools choice_named tools_parallel structured image document think models failures",
+    ),
+    (Language::Python, "with_langchain_openai", "completions responses"),
+    (
+        Language::Node,
+        "with_openai",
+        "chat_text chat_stream chat_tools chat_json chat_image chat_errors responses_text responses_stream responses_tools \
+         responses_json responses_image responses_think responses_errors",
+    ),
+    (Language::Node, "with_anthropic", "text streamed tools structured image think errors"),
+    (Language::Node, "with_ai", "openai_chat openai_responses anthropic openai_compatible"),
+];
+
+/// Directly as it is, and translated.
+#[test]
+fn clients_through_open_responses() {
+    let openai = Target { dialect: "openai", path: "/v1", lines: "preset = \"openai-compatible\"\n", cached: 4, without: "" };
+    let anthropic = Target { dialect: "anthropic", path: "", lines: "", cached: 4, without: "" };
+    for target in [openai, anthropic] {
+        let provider = Provider::start(None);
+        let lethe = lethe(&provider, &target);
+        every_case(&Server { address: &lethe.api(), key: lethe.key(), models: &format!("{}-", target.dialect) });
+    }
+}
+
+#[test]
+fn clients_through_to_anthropic() {
+    let without = "filter json_object";
+    through(&Target { dialect: "anthropic", path: "", lines: "", cached: 4, without }, CLIENTS);
+}
+
+#[test]
+fn clients_through_to_azure() {
+    // OpenAI's chat completions keep their thoughts.
+    let lines = "api_version = \"2024-10-21\"\n";
+    through(&Target { dialect: "azure-openai", path: "/openai", lines, cached: 4, without: "think" }, CLIENTS);
+}
+
+#[test]
+fn clients_through_to_bedrock() {
+    let without = "choice_none json_object";
+    through(&Target { dialect: "bedrock", path: "", lines: "", cached: 4, without }, CLIENTS);
+}
+
+#[test]
+fn clients_through_to_cohere() {
+    let without = "choice_named file document think filter";
+    through(&Target { dialect: "cohere", path: "", lines: "", cached: 4, without }, CLIENTS);
+}
+
+#[test]
+fn clients_through_to_gemini() {
+    through(&Target { dialect: "gemini", path: "/v1beta", lines: "", cached: 4, without: "" }, CLIENTS);
+}
+
+#[test]
+fn clients_through_to_mistral() {
+    let without = "think filter file document";
+    through(&Target { dialect: "mistral", path: "/mistral/v1", lines: "", cached: 4, without }, CLIENTS);
+}
+
+#[test]
+fn clients_through_to_ollama() {
+    let without = "choice file document think filter";
+    through(&Target { dialect: "ollama", path: "", lines: "", cached: 0, without }, CLIENTS);
+}
+
+#[test]
+fn clients_through_to_openai() {
+    let lines = "preset = \"openai-compatible\"\n";
+    through(&Target { dialect: "openai", path: "/v1", lines, cached: 4, without: "think" }, CLIENTS);
+}
+
+#[test]
+fn clients_through_to_vertex() {
+    let lines = "project = \"project\"\nlocation = \"eu\"\n";
+    through(&Target { dialect: "vertex", path: "/v1", lines, cached: 4, without: "" }, CLIENTS);
+}

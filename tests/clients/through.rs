@@ -1,0 +1,152 @@
+//! Each client through Lethe, to each dialect of provider. The client does not know what stands behind.
+//!
+//! A model of Lethe is named after the dialect and the behaviour, `anthropic-tool`; its provider knows it as `scripted-tool`.
+
+use std::fmt::Write as _;
+use std::fs;
+
+use lethe_testkit::lethe::{Lethe, PROVIDER_KEY, Setup};
+use lethe_testkit::provider::{Provider, sigv4};
+
+use crate::suite::Suite;
+
+/// Behaviours that the suites ask for.
+const BEHAVIOURS: &[&str] = &[
+    "text",
+    "text-crlf",
+    "text-split",
+    "text-comments",
+    "text-no-done",
+    "text-slow",
+    "text-midstream-error",
+    "text-cut",
+    "length",
+    "filter",
+    "tool",
+    "two-tools",
+    "json",
+    "see",
+    "think",
+    "think-tool",
+    "error-400",
+    "error-401",
+    "error-429",
+    "error-500",
+    "error-529",
+];
+
+/// A dialect of provider, and what its configuration says beside the terms.
+pub(crate) struct Target {
+    /// As `dialect` in the configuration says it.
+    pub(crate) dialect: &'static str,
+    /// Path of the base URL at the scripted provider.
+    pub(crate) path: &'static str,
+    /// Further lines of `[[provider]]`.
+    pub(crate) lines: &'static str,
+    /// What it reports as cached.
+    pub(crate) cached: u64,
+    /// Words of parts that it cannot express: those are refused by name, which tests of the gateway show.
+    pub(crate) without: &'static str,
+}
+
+const OPENAI: Target =
+    Target { dialect: "openai", path: "/v1", lines: "preset = \"openai-compatible\"\n", cached: 4, without: "" };
+
+/// Starts a Lethe with every behaviour behind `target`.
+pub(crate) fn lethe(provider: &Provider, target: &Target) -> Lethe {
+    let mut setup = Setup::engine();
+    let secret = |name: &str, value: &str| {
+        let path = setup.folder().join(name);
+        fs::write(&path, value).expect("a file");
+        path.display().to_string()
+    };
+    let key = secret("provider-key", PROVIDER_KEY);
+    let credential = if target.dialect == "bedrock" {
+        let secret = secret("aws-secret", sigv4::SECRET_ACCESS_KEY);
+        let id = sigv4::ACCESS_KEY_ID;
+        format!("aws = {{ access_key_id = \"{id}\", secret_access_key = {{ file = \"{secret}\" }}, region = \"eu-central-1\" }}")
+    } else if target.dialect == "ollama" {
+        String::new()
+    } else {
+        format!("api_key = {{ file = \"{key}\" }}")
+    };
+    let (dialect, port) = (target.dialect, provider.address.port());
+    let mut config = format!(
+        "[gateway]\nlisten = \"127.0.0.1:0\"\n\n[[provider]]\nid = \"{dialect}\"\ndialect = \"{dialect}\"\n{}\
+         base_url = \"http://localhost:{port}{}\"\n{credential}\nallow_private_network = true\n\
+         [provider.terms]\ntraining = \"never\"\nretention_days = 0\nagreement = \"test\"\nreviewed = 2026-01-01\n\
+         review_due = 2099-01-01\n\n",
+        target.lines, target.path
+    );
+    let mut model = |behaviour: &str, operation: &str| {
+        let _ = write!(
+            config,
+            "[[model]]\nid = \"{dialect}-{behaviour}\"\noperations = [\"{operation}\"]\n\
+             routes = [{{ provider = \"{dialect}\", model = \"scripted-{behaviour}\" }}]\n\n"
+        );
+    };
+    for behaviour in BEHAVIOURS {
+        model(behaviour, "chat");
+    }
+    model("embed", "embeddings");
+    setup.config = Some(config);
+    setup.start()
+}
+
+/// A client's suite: its language, its name, and the parts that are run.
+pub(crate) type Client = (Language, &'static str, &'static str);
+
+pub(crate) enum Language {
+    Node,
+    Python,
+}
+
+/// Every client in turn against one Lethe; fails with what all of them that failed have printed.
+pub(crate) fn through(target: &Target, clients: &[Client]) {
+    let provider = Provider::start(None);
+    let lethe = lethe(&provider, target);
+    let mut failed = Vec::new();
+    for (language, name, parts) in clients {
+        let base = format!("http://{}", lethe.api());
+        let models = format!("{}-", target.dialect);
+        let suite = Suite {
+            name,
+            base,
+            key: lethe.key(),
+            secret: "",
+            models: &models,
+            parts,
+            without: target.without,
+            through: true,
+            cached: target.cached,
+        };
+        let result = match language {
+            Language::Node => suite.try_node(),
+            Language::Python => suite.try_python(),
+        };
+        failed.extend(result.err());
+    }
+    assert!(failed.is_empty(), "{} of {} clients failed: {}", failed.len(), clients.len(), failed.join("\n"));
+    // What it was sent is what the clients said, and nothing of who asked.
+    let seen = provider.seen();
+    assert!(!seen.is_empty(), "the provider was asked");
+    assert!(seen.iter().all(|seen| !seen.head.contains(lethe.key())), "the client's key went to the provider");
+}
+
+#[test]
+fn clients_through_chat_completions_to_openai() {
+    through(
+        &OPENAI,
+        &[
+            (
+                Language::Python,
+                "with_openai",
+                "chat_text chat_stop chat_filter chat_stream chat_stream_broken chat_tools chat_choice_named chat_choice_none \
+                 chat_tools_parallel chat_json chat_json_object chat_image chat_file chat_think chat_errors embeddings",
+            ),
+            (Language::Python, "with_langchain_openai", "completions embeddings"),
+            (Language::Node, "with_openai", "chat_text chat_stream chat_tools chat_json chat_image chat_errors embeddings"),
+            (Language::Node, "with_ai", "openai_chat openai_compatible embeddings"),
+        ],
+    );
+}
