@@ -15,9 +15,9 @@ pub mod memory;
 pub mod mounts;
 pub mod network;
 pub mod packets;
-
 pub mod posture;
 pub mod process;
+pub mod records;
 pub mod snapshot;
 pub mod sockets;
 pub mod swap;

@@ -25,6 +25,9 @@ const REMEMBERED: &[(&str, &str)] = &[
     ("pg_stat_activity", "(SELECT query FROM pg_stat_activity)"),
     ("pg_stat_statements", "(SELECT query FROM pg_stat_statements)"),
 ];
+/// Over the network, by others; on a unix socket there is nothing to protect.
+const PROTECTED: &str = "SELECT CASE WHEN s.ssl THEN s.version || ', ' || s.cipher END, count(*) FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) \
+     WHERE a.client_addr IS NOT NULL AND pid <> pg_backend_pid() GROUP BY 1 ORDER BY 1";
 const IS_THERE: &str = "SELECT to_regclass($1) IS NOT NULL";
 
 /// A connection.
@@ -90,6 +93,22 @@ impl Postgres {
         let drop = format!("DROP TABLE IF EXISTS {CONTROL}");
         runtime.block_on(async { sqlx::query(AssertSqlSafe(drop)).execute(connection).await }).map_err(|error| gone(&error))?;
         Ok(())
+    }
+
+    /// How other clients' connections over the network are protected, as the server has it: version and suite, or nothing where it is in the
+    /// clear; and how many there are of each.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn connections(&mut self) -> Result<Vec<(Option<String>, u64)>, StoreError> {
+        let Self { runtime, connection } = self;
+        let rows =
+            runtime.block_on(async { sqlx::query(PROTECTED).fetch_all(connection).await }).map_err(|error| gone(&error))?;
+        let shown = |row: &sqlx::postgres::PgRow| {
+            let protected: Option<String> = row.try_get(0).ok()?;
+            Some((protected, u64::try_from(row.try_get::<i64, _>(1).ok()?).ok()?))
+        };
+        Ok(rows.iter().filter_map(shown).collect())
     }
 
     /// Everything that this user may read.
