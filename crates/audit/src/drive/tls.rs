@@ -107,11 +107,11 @@ impl ResolvesClientCert for Asked {
     }
 }
 
-/// How the target's own address is spoken to.
+/// How the target's own address is spoken to. One that is in the clear has answered so, or there would be no audit.
 #[must_use]
 pub fn spoken_by(target: &Target, limit: Duration) -> Spoken {
-    let name = target.tls.as_ref().map(|(_, name)| name.clone());
-    let seen = target.addresses().into_iter().map(|address| spoken_at(address, name.clone(), limit));
+    let Some((_, name)) = &target.tls else { return Spoken::Plain };
+    let seen = target.addresses().into_iter().map(|address| spoken_at(address, Some(name.clone()), limit));
     seen.into_iter().find(|spoken| *spoken != Spoken::Unreachable).unwrap_or(Spoken::Unreachable)
 }
 
@@ -121,8 +121,9 @@ pub fn spoken_at(address: SocketAddr, name: Option<ServerName<'static>>, limit: 
     let name = name.unwrap_or_else(|| ServerName::IpAddress(address.ip().into()));
     match handshake(address, name, limit) {
         Ok(Ok(handshake)) => Spoken::Tls(handshake),
-        Ok(Err(Broken::TimedOut)) => Spoken::Silent,
+        // Who waits for the end of a line says nothing to a hello.
         Ok(Err(_)) if answers_in_the_clear(address, limit) => Spoken::Plain,
+        Ok(Err(Broken::TimedOut)) => Spoken::Silent,
         Ok(Err(_)) => Spoken::Unknown,
         Err(_) => Spoken::Unreachable,
     }

@@ -93,6 +93,7 @@ impl Controls {
             open: None,
         };
         controls.encoded_files(canaries)?;
+        controls.core(canaries)?;
         controls.watched_folders(canaries, watched)?;
         controls.processes(canaries)?;
         controls.telemetry(canaries, audit)?;
@@ -130,6 +131,16 @@ impl Controls {
             let _ = encode::encode(&text, &numbers, &encoding).is_some_and(|bytes| write_by_other(&path, &bytes));
             self.planted.push(Planted { sink: Sink::File, what, id });
         }
+        Ok(())
+    }
+
+    /// A file that looks like a core, with the marker somewhere in it.
+    fn core(&mut self, canaries: &mut Canaries) -> Result<(), NoRandomness> {
+        let Some(path) = self.folder.as_ref().map(|folder| folder.path().join("core.0")) else { return Ok(()) };
+        let text = self.marker(canaries, Sink::Core, "a core file".to_owned())?;
+        let memory = [b"\x7fELF\x02\x01\x01\0".as_slice(), &[0; 8000], text.as_bytes(), &[0; 8000]].concat();
+        // One that cannot be written is one that will not be found.
+        let _ = write_by_other(&path, &memory);
         Ok(())
     }
 
