@@ -11,6 +11,7 @@ pub mod files;
 pub mod folders;
 pub mod gaps;
 pub mod inotify;
+pub mod journal;
 pub mod memory;
 pub mod mounts;
 pub mod network;

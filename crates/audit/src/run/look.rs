@@ -1,6 +1,7 @@
 //! The look into every kind of place, with what was looked at and what could not be.
 
 mod databases;
+mod journal;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;

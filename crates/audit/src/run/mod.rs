@@ -297,6 +297,8 @@ pub fn run(mut audit: Audit, tell: Tell<'_>) -> Result<Report, NotBegun> {
     look.printed(&[audit.spawned.as_ref(), controls.printer.as_ref()].into_iter().flatten().collect::<Vec<_>>());
     look.telemetry(audit.telemetry.as_ref(), audit.confined.is_empty());
     look.says(std::mem::take(&mut audit.says));
+    tell(step(Phase::Looking, "the journal"));
+    look.journal(started.as_second());
     tell(step(Phase::Looking, "databases"));
     look.redis(audit.redis.as_deref());
     look.postgres(audit.postgres.as_deref());
