@@ -149,12 +149,17 @@ fn a_database_is_searched() {
     let answers = || by_user("pg_isready").args(["-h", "127.0.0.1", "-p", &port]).status().is_ok_and(|status| status.success());
     assert!(within(Duration::from_secs(30), answers), "postgres answers");
     let url = format!("postgres://audit@127.0.0.1:{port}/postgres");
+    let mut client = by_user("psql").args([&url, "-c", "SELECT pg_sleep(600)"]).stderr(Stdio::null()).spawn().expect("psql");
     let audited = with("", "", &["--postgres", &url, "--only", "success"]);
+    client.kill().expect("psql ends");
+    client.wait().expect("psql ends");
     server.kill().expect("postgres ends");
     server.wait().expect("postgres ends");
     assert_eq!(audited.code, 0, "{}", audited.shown());
     let controls = audited.report["controls"].as_array().expect("controls");
     assert!(controls.iter().any(|control| control["sink"] == "postgres" && control["found"] == true), "{controls:#?}");
+    let links = links(&audited.report);
+    assert!(links.contains(&("PostgreSQL's clients over TCP", "in the clear, on its machine only: 1", "warn")), "{links:#?}");
     let sinks = audited.report["sinks"].as_array().expect("sinks");
     let sink = sinks.iter().find(|sink| sink["sink"] == "postgres").expect("the sink");
     assert_eq!(sink["gaps"].as_array().map(Vec::len), Some(0), "{sink:#}");

@@ -135,7 +135,7 @@ fn doors(ready: &Ready) -> Vec<Door> {
     ];
     let door = |(url, name, advice): (&Option<String>, &str, &str)| {
         let port = url.as_ref()?.rsplit_once(':')?.1.trim_end_matches('/').parse().ok()?;
-        Some(Door { port, name: name.to_owned(), mutual: false, advice: advice.to_owned() })
+        Some(Door { port, name: name.to_owned(), advice: advice.to_owned() })
     };
     known.into_iter().filter_map(door).collect()
 }

@@ -12,7 +12,7 @@ const FOLDERS: [&str; 2] = ["/run/log/journal", "/var/log/journal"];
 pub fn is_kept() -> bool {
     let holds =
         |folder: &&str| std::fs::read_dir(folder).is_ok_and(|entries| entries.flatten().any(|entry| entry.path().is_dir()));
-    FOLDERS.iter().any(|folder| holds(folder))
+    FOLDERS.iter().any(holds)
 }
 
 /// Whether the daemon runs, and takes messages.

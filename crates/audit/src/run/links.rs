@@ -1,7 +1,7 @@
 //! Every link of the target and how it is protected: where it listens, by a handshake of the audit's own; where it connects to, by what passed on the
 //! network; its database's clients, as the server has them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::host::process;
 use crate::host::records::Records;
 use crate::host::sockets::Protocol;
 use crate::report::{Setting, SettingState};
-use crate::store::Postgres;
+use crate::store::{Connections, Postgres};
 
 /// For one handshake.
 const LIMIT: Duration = Duration::from_secs(1);
@@ -29,8 +29,6 @@ const WHY: &str = "who can read the link can keep what passes over it";
 pub struct Door {
     pub port: u16,
     pub name: String,
-    /// Only parts of the same system are let in.
-    pub mutual: bool,
     /// What to do where it is in the clear.
     pub advice: String,
 }
@@ -120,8 +118,8 @@ fn of_door(audit: &Audit, door: &Tried) -> Setting {
         None if is_target => format!("clients to the target ({address})"),
         None => format!("to {} ({address})", parties(audit, by)),
     };
-    // A port between parts of the same system has no name of its own.
-    let mutual = known.map_or(!audit.parts.is_empty() && !is_target, |known| known.mutual);
+    // Where the parts are known, a port without a name is between them.
+    let mutual = known.is_none() && !is_target && !audit.parts.is_empty();
     let (value, state, advice) = match spoken {
         Spoken::Tls(handshake) => of_handshake(handshake, mutual),
         Spoken::Plain => {
@@ -156,20 +154,19 @@ fn party(audit: &Audit, pid: u32, name: Option<&str>) -> String {
 
 /// Where the processes connect to.
 fn outgoing(audit: &Audit, doors: &[Tried], seen: &Seen, captured: Option<&Captured>) -> Vec<Setting> {
-    // Who it was is told once for each name: a part that was started anew is the same part.
-    let mut links: BTreeMap<(SocketAddr, String), ()> = BTreeMap::new();
+    // Once for each name: a part that was started anew is the same part.
+    let mut links: BTreeSet<(SocketAddr, String)> = BTreeSet::new();
     for destination in
         seen.destinations.iter().filter(|destination| destination.protocol == Protocol::Tcp && !destination.accepted)
     {
         if let Place::Address(address, port) = destination.place {
-            // A connection to it looks, from the other end, as one from it.
             let party = party(audit, destination.pid, Some(&destination.name));
-            links.insert((SocketAddr::new(address, port), party), ());
+            links.insert((SocketAddr::new(address, port), party));
         }
     }
     let total = links.len();
     let mut shown: Vec<Setting> =
-        links.into_keys().take(SHOWN).map(|(to, from)| of_destination(audit, doors, captured, to, &from)).collect();
+        links.into_iter().take(SHOWN).map(|(to, from)| of_destination(audit, doors, captured, to, &from)).collect();
     if total > SHOWN {
         shown.push(setting(format!("{} further ones", total - SHOWN), String::new(), SettingState::Unknown, ""));
     }
@@ -248,11 +245,17 @@ fn of_postgres(audit: &Audit) -> Vec<Setting> {
         Ok(connections) => connections,
         Err(why) => return vec![setting("PostgreSQL's clients".to_owned(), why.to_string(), SettingState::Unknown, "")],
     };
-    let shown = |(protected, count): (Option<String>, u64)| match protected {
-        Some(how) => setting("PostgreSQL's clients over TCP".to_owned(), format!("{how}: {count}"), SettingState::Good, ""),
-        None => {
-            let advice = "ssl = on and hostssl in the server's pg_hba.conf, sslmode=verify-full in its clients; or a unix socket";
-            setting("PostgreSQL's clients over TCP".to_owned(), format!("in the clear: {count}"), SettingState::Warn, advice)
+    let shown = |Connections { protected, from_here, count }| {
+        let name = "PostgreSQL's clients over TCP".to_owned();
+        let here = if from_here { ", on its machine only" } else { "" };
+        match protected {
+            Some(how) => setting(name, format!("{how}: {count}"), SettingState::Good, ""),
+            None => {
+                let state = if from_here { SettingState::Warn } else { SettingState::Bad };
+                let advice =
+                    "ssl = on and hostssl in the server's pg_hba.conf, sslmode=verify-full in its clients; or a unix socket";
+                setting(name, format!("in the clear{here}: {count}"), state, advice)
+            }
         }
     };
     connections.into_iter().map(shown).collect()
