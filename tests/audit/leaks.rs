@@ -7,13 +7,18 @@ use std::time::Duration;
 
 use lethe_testkit::gauge::within;
 
-use crate::{Audited, audit, free_port};
+use crate::{Audited, audit, free_port, links};
 
 /// Audits the leaky proxy with this switch.
 fn with(switch: &str, address: &str, more: &[&str]) -> Audited {
+    with_after("", switch, address, more)
+}
+
+/// The same, started after these commands of the shell.
+fn with_after(before: &str, switch: &str, address: &str, more: &[&str]) -> Audited {
     let port = free_port();
-    let command =
-        format!("exec '{}' {port} \"${{LETHE_AUDIT_PROVIDER#http://}}\" '{switch}' {address}", env!("CARGO_BIN_EXE_leaky-proxy"));
+    let proxy = env!("CARGO_BIN_EXE_leaky-proxy");
+    let command = format!("{before} exec '{proxy}' {port} \"${{LETHE_AUDIT_PROVIDER#http://}}\" '{switch}' {address}");
     let target = format!("http://127.0.0.1:{port}");
     let arguments = [&["--target", target.as_str(), "--spawn", command.as_str()], more].concat();
     audit(&arguments)
@@ -32,7 +37,49 @@ fn a_proxy_that_keeps_nothing_is_clean() {
     assert_eq!(audited.code, 0, "{}", audited.shown());
     assert_eq!(audited.report["findings"].as_array().map(Vec::len), Some(0));
     let controls = audited.report["controls"].as_array().expect("controls");
+    // Its links are in the clear, which is no finding, but said.
+    for link in ["clients to the target", "to the provider"] {
+        let links = links(&audited.report);
+        let found = links.iter().find(|(name, ..)| name.contains(link)).unwrap_or_else(|| panic!("{link}: {links:#?}"));
+        assert!(found.1.contains("in the clear") && found.2 == "warn", "{found:?}");
+    }
     assert!(controls.len() > 40 && controls.iter().all(|control| control["found"] == true), "{controls:#?}");
+}
+
+fn crash_row(audited: &Audited) -> &serde_json::Value {
+    let rows = audited.report["rows"].as_array().expect("rows");
+    rows.iter().find(|row| row["outcome"] == "handler crash").expect("the row")
+}
+
+/// What nothing but a crash brings about: without one the same proxy is clean, and the report says that the row is missing.
+#[test]
+fn a_dump_that_a_crash_leaves() {
+    let rows = ["--only", "success", "--only", "handler crash"];
+    let audited = with("crash-dump", "", &[&rows[..], &["--crash"]].concat());
+    assert_eq!((audited.code, &crash_row(&audited)["state"]), (1, &"exercised".into()), "{}", audited.shown());
+    let found = audited.findings("core");
+    assert!(!found.is_empty(), "{}", audited.shown());
+    assert!(found.iter().all(|finding| finding["content"]["outcome"] == "handler crash"), "{}", audited.shown());
+    let audited = with("crash-dump", "", &rows);
+    assert_eq!((audited.code, &crash_row(&audited)["state"]), (0, &"not_exercised".into()), "{}", audited.shown());
+    assert!(audited.report["because"].to_string().contains("--crash"), "{}", audited.shown());
+}
+
+/// A proxy that keeps nothing, but that may leave a core. Where the kernel hands cores to a program, the report says that this decides.
+#[test]
+fn a_core_of_the_kernel() {
+    let audited = with_after("ulimit -c unlimited;", "", "", &["--crash", "--only", "handler crash"]);
+    assert_eq!(&crash_row(&audited)["state"], "exercised", "{}", audited.shown());
+    let pattern = fs::read_to_string("/proc/sys/kernel/core_pattern").expect("a pattern");
+    if pattern.starts_with(['|', '@']) {
+        let sinks = audited.report["sinks"].to_string();
+        assert!(sinks.contains("core dumps go to a program or a socket"), "{}", audited.shown());
+    } else {
+        assert_eq!(audited.code, 1, "{}", audited.shown());
+        assert!(!audited.findings("core").is_empty(), "{}", audited.shown());
+    }
+    let audited = with_after("ulimit -c 0;", "", "", &["--crash", "--only", "handler crash"]);
+    assert_eq!((audited.code, &crash_row(&audited)["state"]), (0, &"exercised".into()), "{}", audited.shown());
 }
 
 /// The name is content, and so is not shown.
@@ -102,12 +149,17 @@ fn a_database_is_searched() {
     let answers = || by_user("pg_isready").args(["-h", "127.0.0.1", "-p", &port]).status().is_ok_and(|status| status.success());
     assert!(within(Duration::from_secs(30), answers), "postgres answers");
     let url = format!("postgres://audit@127.0.0.1:{port}/postgres");
+    let mut client = by_user("psql").args([&url, "-c", "SELECT pg_sleep(600)"]).stderr(Stdio::null()).spawn().expect("psql");
     let audited = with("", "", &["--postgres", &url, "--only", "success"]);
+    client.kill().expect("psql ends");
+    client.wait().expect("psql ends");
     server.kill().expect("postgres ends");
     server.wait().expect("postgres ends");
     assert_eq!(audited.code, 0, "{}", audited.shown());
     let controls = audited.report["controls"].as_array().expect("controls");
     assert!(controls.iter().any(|control| control["sink"] == "postgres" && control["found"] == true), "{controls:#?}");
+    let links = links(&audited.report);
+    assert!(links.contains(&("PostgreSQL's clients over TCP", "in the clear, on its machine only: 1", "warn")), "{links:#?}");
     let sinks = audited.report["sinks"].as_array().expect("sinks");
     let sink = sinks.iter().find(|sink| sink["sink"] == "postgres").expect("the sink");
     assert_eq!(sink["gaps"].as_array().map(Vec::len), Some(0), "{sink:#}");

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use lethe_testkit::lethe::{ORDINARY_USER, install};
 
-use crate::{Audited, audit, audit_by};
+use crate::{Audited, audit, audit_by, links};
 
 fn is_clean(audited: &Audited) {
     assert_eq!(audited.code, 0, "{}", audited.shown());
@@ -14,8 +14,31 @@ fn is_clean(audited: &Audited) {
     assert_eq!(report["findings"].as_array().map(Vec::len), Some(0));
     let exercised = |row: &&serde_json::Value| row["state"] == "exercised" || row["state"] == "refused";
     assert!(report["rows"].as_array().expect("rows").iter().filter(exercised).count() > 10, "{}", audited.shown());
+    // Its gateway was ended with a request in it, and came back.
+    let crash = report["rows"].as_array().expect("rows").iter().find(|row| row["outcome"] == "handler crash").expect("a row");
+    assert_eq!(crash["state"], "exercised", "{}", audited.shown());
+    let said = report["observations"].to_string();
+    assert!(!said.contains("stopped taking connections"), "{}", audited.shown());
+    has_protected_links(report);
     let attempts = report["attempts"].as_array().expect("attempts");
     assert!(attempts.len() > 100 && attempts.iter().all(|attempt| attempt["denied"] == true));
+}
+
+/// Each link is TLS, and between parts mutual; probes carry no content.
+fn has_protected_links(report: &serde_json::Value) {
+    let links = links(report);
+    for (link, how) in [
+        ("clients to the gateway", "TLS 1.3"),
+        ("to control (", "mutual"),
+        ("operators to control's console", "TLS 1.3"),
+        ("gateway to control", "TLS 1.3"),
+        ("gateway to the provider", "TLS 1.3"),
+        ("probes to the gateway", "in the clear"),
+    ] {
+        let found = links.iter().find(|(name, ..)| name.contains(link)).unwrap_or_else(|| panic!("{link}: {links:#?}"));
+        assert!(found.1.contains(how), "{found:?}");
+        assert_eq!(found.2, if link.starts_with("probes") { "warn" } else { "good" }, "{found:?}");
+    }
 }
 
 #[test]

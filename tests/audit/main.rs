@@ -40,6 +40,16 @@ impl Audited {
     }
 }
 
+/// The links that a report shows: name, how they are protected, and what that means.
+fn links(report: &Value) -> Vec<(&str, &str, &str)> {
+    let settings = report["settings"].as_array().into_iter().flatten();
+    settings
+        .filter_map(|setting| {
+            Some((setting["name"].as_str()?.strip_prefix("link: ")?, setting["value"].as_str()?, setting["state"].as_str()?))
+        })
+        .collect()
+}
+
 fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }

@@ -30,6 +30,7 @@ fn main() {
     let port: u16 = arguments.next().and_then(|port| port.parse().ok()).expect("a port");
     let upstream: Arc<str> = arguments.next().expect("an upstream, host:port").into();
     let leak = Arc::new(Leak::start(&arguments.next().unwrap_or_default(), arguments.next()));
+    leak.report_crashes();
     let listener = TcpListener::bind(("127.0.0.1", port)).expect("the port");
     println!("listening on {}", listener.local_addr().expect("an address"));
     for client in listener.incoming() {

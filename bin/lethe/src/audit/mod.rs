@@ -1,5 +1,6 @@
 //! `lethe audit`: prove that nothing is kept, by Lethe or by anything else that answers for AI models.
 
+mod certificates;
 mod live;
 mod own;
 mod running;
@@ -73,6 +74,9 @@ pub(crate) struct Args {
     /// Redis that the target uses
     #[arg(long, value_name = "URL")]
     redis: Option<String>,
+    /// Also end the process that handles a request, by a signal, as a crash would; a Lethe of the audit's own is ended without being asked
+    #[arg(long)]
+    crash: bool,
     /// Every row of the matrix instead of one of each kind
     #[arg(long)]
     full: bool,

@@ -3,12 +3,14 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
+use std::sync::Arc;
 
 use lethe_audit::drive::{Dialect, Key, Plan, Provider, Sink, Target};
-use lethe_audit::run::{Audit, Spawned};
+use lethe_audit::run::{Audit, CRASH, Crash, Door, Spawned};
+use rustls::ServerConfig;
 
 use super::own::{self, Own};
-use super::{Args, Dialect as Spoken, running, ways_out};
+use super::{Args, Dialect as Spoken, certificates, running, ways_out};
 use crate::failure::Failure;
 use crate::up::Ready;
 
@@ -32,26 +34,41 @@ pub(super) fn of(args: &Args) -> Result<Subject, Failure> {
         (None, Some(state)) => {
             let ready = running::of(state)?;
             let model = args.model.clone().unwrap_or_else(|| "auto".to_owned());
-            Subject { audit: lethe(&ready, state, &model, None)?, own: None }
+            Subject { audit: lethe(&ready, state, &model, None, None)?, own: None }
         }
         (None, None) => {
-            let provider = provider(free())?;
-            let mut own = Own::start(provider.address())?;
-            let mut audit = lethe(&own.ready, &own.state(), own::MODEL, Some(provider))?;
+            let certificates =
+                certificates::make().ok_or_else(|| Failure::failed("certificates for the audit's own Lethe cannot be made"))?;
+            let provider = provider(free(), Some(Arc::clone(&certificates.server)))?;
+            let mut own = Own::start(provider.address(), &certificates)?;
+            let authority = certificates.authority.as_bytes();
+            let mut audit = lethe(&own.ready, &own.state(), own::MODEL, Some(provider), Some(authority))?;
             audit.name = "a lethe of its own".to_owned();
             audit.watch.push(own.folder().to_owned());
             audit.spawned = own.take();
+            // It is the audit's own, and comes back.
+            audit.crash = Crash::Allowed;
             Subject { audit, own: Some(own) }
         }
     };
     let audit = &mut subject.audit;
+    if args.crash {
+        audit.crash = Crash::Allowed;
+    }
     let dialect = audit.target.dialect();
     (audit.plan, audit.plan_name) = if args.full { (Plan::full(dialect), "full") } else { (Plan::quick(dialect), "quick") };
     if !args.only.is_empty() {
         // What is asked for by name is played, quick or not.
         audit.plan.rows = Plan::full(dialect).rows;
         audit.plan.rows.retain(|row| args.only.iter().any(|start| row.begins(start)));
-        if audit.plan.rows.is_empty() {
+        let crash = match dialect {
+            Dialect::Anthropic => ["POST /v1/messages", "/v1/messages", CRASH],
+            Dialect::OpenAi => ["POST /v1/chat/completions", "/v1/chat/completions", CRASH],
+        };
+        if !args.only.iter().any(|start| crash.iter().any(|name| name.starts_with(start.as_str()))) {
+            audit.crash = Crash::LeftOut;
+        }
+        if audit.plan.rows.is_empty() && audit.crash == Crash::LeftOut {
             return Err(Failure::usage("--only: no endpoint and no outcome begins so"));
         }
     }
@@ -62,20 +79,34 @@ pub(super) fn of(args: &Args) -> Result<Subject, Failure> {
     Ok(subject)
 }
 
-fn provider(address: SocketAddr) -> Result<Provider, Failure> {
-    Provider::start(address).map_err(|error| Failure::usage(format!("--provider: {address} cannot be used: {error}")))
+fn provider(address: SocketAddr, tls: Option<Arc<ServerConfig>>) -> Result<Provider, Failure> {
+    Provider::start_with(address, tls).map_err(|error| Failure::usage(format!("--provider: {address} cannot be used: {error}")))
 }
 
 /// A Lethe on this machine.
-fn lethe(ready: &Ready, state: &std::path::Path, model: &str, provider: Option<Provider>) -> Result<Audit, Failure> {
+fn lethe(
+    ready: &Ready,
+    state: &std::path::Path,
+    model: &str,
+    provider: Option<Provider>,
+    authority: Option<&[u8]>,
+) -> Result<Audit, Failure> {
     let url = ready.api.clone().unwrap_or_default();
     let key = Key::new(ready.api_key.as_deref().unwrap_or_default());
     let key = key.ok_or_else(|| Failure::no_verdict("the state folder holds no usable API key"))?;
-    let target = Target::new(&url, key, model, Dialect::OpenAi, None).map_err(|why| Failure::usage(why.to_string()))?;
+    let target = Target::new(&url, key, model, Dialect::OpenAi, authority).map_err(|why| Failure::usage(why.to_string()))?;
     let mut audit = Audit::new("lethe", &url, target);
     audit.provider = provider;
     audit.pids = ready.pids.get("supervisor").copied().into_iter().collect();
-    audit.confined = CONFINED.iter().filter_map(|part| ready.pids.get(*part).copied()).collect();
+    audit.confined = confined(ready);
+    audit.handlers = ready.pids.get("gateway").copied().into_iter().collect();
+    let again = state.to_owned();
+    audit.again = Some(Box::new(move || {
+        let ready = Ready::load(&again);
+        (parts(&ready), confined(&ready))
+    }));
+    audit.parts = parts(ready);
+    audit.doors = doors(ready);
     audit.watch.push(state.to_owned());
     let (of_records, of_metrics) = (state.to_owned(), state.to_owned());
     audit.says = vec![
@@ -85,6 +116,37 @@ fn lethe(ready: &Ready, state: &std::path::Path, model: &str, provider: Option<P
     let state = state.to_owned();
     audit.attempts = Some(Box::new(move || ways_out::try_all(&state).map_err(Failure::text)));
     Ok(audit)
+}
+
+/// Its ports; any other is for its own parts.
+fn doors(ready: &Ready) -> Vec<Door> {
+    let known = [
+        (
+            &ready.api,
+            "clients to the gateway",
+            "tls = { cert = \"…\", key = \"…\" } in [gateway], before it listens beyond this machine",
+        ),
+        (&ready.console, "operators to control's console", "leave it on this machine"),
+        (
+            &ready.probes,
+            "probes to the gateway, of health only",
+            "no content passes there: leave it to this machine or a cluster's own network",
+        ),
+    ];
+    let door = |(url, name, advice): (&Option<String>, &str, &str)| {
+        let port = url.as_ref()?.rsplit_once(':')?.1.trim_end_matches('/').parse().ok()?;
+        Some(Door { port, name: name.to_owned(), advice: advice.to_owned() })
+    };
+    known.into_iter().filter_map(door).collect()
+}
+
+fn parts(ready: &Ready) -> Vec<(String, u32)> {
+    ready.pids.iter().map(|(name, pid)| (name.clone(), *pid)).collect()
+}
+
+/// The processes that may write no file.
+fn confined(ready: &Ready) -> Vec<u32> {
+    CONFINED.iter().filter_map(|part| ready.pids.get(*part).copied()).collect()
 }
 
 /// What a command of this executable prints about the Lethe on `state`.
@@ -109,7 +171,7 @@ fn other(args: &Args, url: &str) -> Result<Subject, Failure> {
     let mut audit = Audit::new(url, url, target);
     audit.pids.clone_from(&args.pid);
     if args.provider.is_some() || args.spawn.is_some() {
-        audit.provider = Some(provider(args.provider.unwrap_or_else(free))?);
+        audit.provider = Some(provider(args.provider.unwrap_or_else(free), None)?);
     }
     for header in &args.header {
         let upstream = audit.provider.as_ref().map(|provider| format!("http://{}", provider.address())).unwrap_or_default();

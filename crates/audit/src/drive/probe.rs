@@ -53,11 +53,15 @@ pub struct Up {
     pub through_provider: bool,
 }
 
-fn question(target: &Target, text: &str) -> Request {
-    let path = match target.dialect {
+fn path(target: &Target) -> &'static str {
+    match target.dialect {
         Dialect::Anthropic => "/messages",
         Dialect::OpenAi => "/chat/completions",
-    };
+    }
+}
+
+fn question(target: &Target, text: &str) -> Request {
+    let path = path(target);
     let body = json!({"model": target.model_for(path), "max_tokens": 16, "messages": [{"role": "user", "content": text}]});
     Request {
         method: "POST",
@@ -77,6 +81,53 @@ pub fn hold(target: &Target, provider: &Provider, text: &str, limit: Duration) -
     let mut client = Client::connect(target, limit)?;
     client.send(&question(target, text), limit);
     let arrived = provider.wait(limit, |seen| seen.iter().any(|seen| seen.needles > 0));
+    Ok((client, arrived))
+}
+
+/// What is in flight when a request is interrupted.
+pub struct Interrupted<'a> {
+    pub prompt: &'a str,
+    pub header: &'a str,
+    /// The completion's first words, where the scripted provider says them.
+    pub completion: Option<&'a str>,
+}
+
+/// Asks for a stream that begins and does not end; false if it could not be seen to begin. Without a scripted provider it is as long as the target's own
+/// lets it be.
+///
+/// # Errors
+/// [`Broken`]: no connection.
+pub fn interrupt(
+    target: &Target,
+    provider: Option<&Provider>,
+    in_flight: &Interrupted<'_>,
+    limit: Duration,
+    patience: Duration,
+) -> Result<(Client, bool), Broken> {
+    let Interrupted { prompt, header, completion } = in_flight;
+    let path = path(target);
+    let text = format!("{prompt} Count from one to ten thousand in words, and leave none out.");
+    let body = json!({
+        "model": target.model_for(path),
+        "max_tokens": 2048,
+        "stream": true,
+        "messages": [{"role": "user", "content": text}],
+    });
+    let mut request = Request { body: body.to_string().into_bytes(), ..question(target, "") };
+    request.headers.push(("x-audit-note".to_owned(), (*header).to_owned()));
+    if let Some(provider) = provider {
+        let script = Script { text: completion.unwrap_or_default().to_owned(), ..Script::default() };
+        provider.play(Scene { way: Way::HoldStream, script, needles: vec![(*prompt).to_owned()], ..Scene::default() });
+    }
+    let mut client = Client::connect(target, limit)?;
+    client.send(&request, limit);
+    let Some(provider) = provider else {
+        let (_, begun) = client.read_until(b"data:", limit);
+        return Ok((client, begun));
+    };
+    let arrived = provider.wait(limit, |seen| seen.iter().any(|seen| seen.needles > 0));
+    // Some gather a stream before they pass any of it on: those words are in flight all the same.
+    client.read_until(completion.unwrap_or("data:").as_bytes(), patience);
     Ok((client, arrived))
 }
 

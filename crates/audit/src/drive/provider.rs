@@ -92,6 +92,7 @@ impl Shared {
 /// A running provider. It ends when this is dropped.
 pub struct Provider {
     shared: Arc<Shared>,
+    secure: bool,
     // After what it is dropped with: whoever hangs is let go first.
     listener: Listener,
 }
@@ -110,13 +111,20 @@ impl Provider {
     /// # Errors
     /// The socket's own.
     pub fn start_with(listen: SocketAddr, tls: Option<Arc<ServerConfig>>) -> io::Result<Self> {
+        let secure = tls.is_some();
         let shared = Arc::new(Shared::default());
         let serving = Arc::clone(&shared);
         let listener = Listener::start(listen, "audit-provider", CONNECTIONS, move |socket, stopped| {
             // A peer that breaks off is what half of the rows are about.
             let _ = serve(socket, tls.clone(), &serving, stopped);
         })?;
-        Ok(Self { shared, listener })
+        Ok(Self { shared, secure, listener })
+    }
+
+    /// Whether it speaks TLS.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.secure
     }
 
     /// Where it listens.

@@ -149,7 +149,15 @@ impl Target {
         self.port
     }
 
-    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
+    /// Whether its address says TLS.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Where its name leads.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
         if let Some(address) = self.resolve {
             return vec![address];
         }

@@ -41,7 +41,7 @@ impl CoreTarget {
 }
 
 /// Folders in which well-known collectors put cores.
-const COLLECTORS: [&str; 4] = ["/var/lib/systemd/coredump", "/var/lib/apport/coredump", "/var/crash", "/var/spool/abrt"];
+pub const COLLECTORS: [&str; 4] = ["/var/lib/systemd/coredump", "/var/lib/apport/coredump", "/var/crash", "/var/spool/abrt"];
 
 /// Folders where core files of these processes would appear, as far as that can be told. `None` for a pattern with a part in its folder's name that
 /// is known only when it happens.

@@ -11,13 +11,14 @@ pub mod files;
 pub mod folders;
 pub mod gaps;
 pub mod inotify;
+pub mod journal;
 pub mod memory;
 pub mod mounts;
 pub mod network;
 pub mod packets;
-
 pub mod posture;
 pub mod process;
+pub mod records;
 pub mod snapshot;
 pub mod sockets;
 pub mod swap;

@@ -91,6 +91,27 @@ impl Sampler {
     }
 }
 
+/// The TCP ports of this network namespace at which processes listen, with those that do.
+#[must_use]
+pub fn listeners(pids: &[u32]) -> BTreeMap<(IpAddr, u16), Vec<u32>> {
+    let namespace = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/net")).ok();
+    let own = namespace("self");
+    let mut found: BTreeMap<(IpAddr, u16), Vec<u32>> = BTreeMap::new();
+    for &pid in pids.iter().take(PROCESSES).filter(|pid| namespace(&pid.to_string()) == own) {
+        let table = sockets::internet_of(pid);
+        let descriptors = process::descriptors(pid).unwrap_or_default();
+        let sockets = descriptors.iter().filter_map(|descriptor| table.get(&descriptor.inode()?));
+        for socket in sockets.filter(|socket| socket.protocol == Protocol::Tcp && socket.state == "listening") {
+            let Some(local) = socket.local else { continue };
+            let holders = found.entry(local).or_default();
+            if !holders.contains(&pid) {
+                holders.push(pid);
+            }
+        }
+    }
+    found
+}
+
 #[derive(Default)]
 struct Sampling {
     found: BTreeMap<(u32, Protocol, Place), Destination>,

@@ -15,6 +15,7 @@ use rustix::net::{AddressFamily, Protocol as Number, RecvFlags, SocketFlags, Soc
 
 use super::files::readable;
 use super::gaps::Gaps;
+use super::records::Records;
 use super::sockets::Protocol;
 use crate::detect::Source;
 
@@ -23,8 +24,8 @@ const ALL_PROTOCOLS: u16 = 0x0003_u16.to_be();
 const PACKET: usize = 65_536 + 64;
 /// Of the kernel's queue.
 const QUEUE: usize = 16 * 1024 * 1024;
-const TOTAL: usize = 64 * 1024 * 1024;
-const OF_ONE: usize = 4 * 1024 * 1024;
+const TOTAL: usize = 256 * 1024 * 1024;
+const OF_ONE: usize = 16 * 1024 * 1024;
 const FLOWS: usize = 8192;
 
 /// Payload that went one way between two ends, or the beginning of it.
@@ -59,6 +60,8 @@ impl Source for Flow {
 #[derive(Default)]
 pub struct Captured {
     pub flows: Vec<Flow>,
+    /// What the segments of every connection looked like, also of those whose ports are allowed, by sender and receiver.
+    pub records: HashMap<(SocketAddr, SocketAddr), Records>,
     /// Packets that were looked at, of any kind.
     pub packets: u64,
     pub gaps: Vec<String>,
@@ -106,6 +109,7 @@ struct Packet<'a> {
 
 fn run(socket: &OwnedFd, allowed: &HashSet<u16>, stop: &AtomicBool) -> Captured {
     let mut flows: HashMap<(Protocol, SocketAddr, SocketAddr), Flow> = HashMap::new();
+    let mut records: HashMap<(SocketAddr, SocketAddr), Records> = HashMap::new();
     let mut gaps = Gaps::default();
     let mut buffer = vec![0_u8; PACKET];
     let mut previous = Vec::new();
@@ -137,6 +141,13 @@ fn run(socket: &OwnedFd, allowed: &HashSet<u16>, stop: &AtomicBool) -> Captured 
         previous.clear();
         previous.extend_from_slice(bytes);
         let Some(packet) = parse(bytes) else { continue };
+        let ends = (packet.from, packet.to);
+        if packet.protocol == Protocol::Tcp
+            && !packet.payload.is_empty()
+            && (records.len() < FLOWS || records.contains_key(&ends))
+        {
+            records.entry(ends).or_default().add(packet.payload);
+        }
         if packet.payload.is_empty() || allowed.contains(&packet.from.port()) || allowed.contains(&packet.to.port()) {
             continue;
         }
@@ -156,7 +167,7 @@ fn run(socket: &OwnedFd, allowed: &HashSet<u16>, stop: &AtomicBool) -> Captured 
             gaps.add("payload of packets beyond the bound was not kept");
         }
     }
-    Captured { flows: flows.into_values().collect(), packets, gaps: gaps.into_list() }
+    Captured { flows: flows.into_values().collect(), records, packets, gaps: gaps.into_list() }
 }
 
 /// IPv4 and IPv6 with UDP or TCP; of fragments, the first.

@@ -33,6 +33,12 @@ pub fn is_alive(pid: u32) -> bool {
     stat(pid).is_some_and(|(state, _)| !matches!(state, b'Z' | b'X'))
 }
 
+/// Whether the kernel writes its core just now (`CoreDumping`, proc_pid_status(5)).
+#[must_use]
+pub fn dumps_core(pid: u32) -> bool {
+    status(pid, "CoreDumping").is_some_and(|value| value == "1")
+}
+
 /// State and parent.
 pub(super) fn stat(pid: u32) -> Option<(u8, u32)> {
     let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;

@@ -85,7 +85,7 @@ fn is_traced(pid: u32) -> bool {
 }
 
 const THREADS: &str = r"
-import os, signal, socket, sys, threading
+import ctypes, os, signal, socket, sys, threading
 folder = sys.argv[1]
 heard = []
 signal.signal(signal.SIGUSR1, lambda *_: heard.append(1))
@@ -109,6 +109,8 @@ os.rename(f'{folder}/0', f'{folder}/moved'); os.mkdir(f'{folder}/made'); os.chdi
 try: os.mkdir(f'{folder}/made')
 except FileExistsError: pass
 os.write(os.memfd_create('memory'), b'abc')
+secret = ctypes.CDLL(None).syscall(447, 0)
+if secret >= 0: os.ftruncate(secret, 4096); open(f'{folder}/secret', 'w').close()
 if os.fork() == 0:
     open(f'{folder}/of a child', 'w').write('x' * 77)
     os._exit(0)
@@ -150,6 +152,10 @@ fn all_writes_of_all_threads_and_children_under_signals() {
     let sockets = traced.written.iter().filter(|line| line.kind == TargetKind::Socket && line.call == "sendto");
     assert_eq!(sockets.clone().map(|line| line.calls).sum::<u64>(), 5 * 300 + 1);
     assert!(traced.written.iter().any(|line| line.kind == TargetKind::Memory && line.call == "write" && line.bytes == 3));
+    let secret: Vec<TargetKind> =
+        traced.written.iter().filter(|line| line.target.starts_with("/secretmem")).map(|line| line.kind).collect();
+    assert_eq!(secret.is_empty(), !folder.join("secret").exists(), "seen where the kernel has it");
+    assert!(secret.iter().all(|kind| *kind == TargetKind::Memory), "no file");
     let dns = traced.destinations.iter().find(|sent| sent.place == Place::Address([127, 0, 0, 9].into(), 53)).unwrap();
     assert!(dns.succeeded && dns.name.starts_with("python"));
     assert!(traced.gaps.is_empty(), "{:?}", traced.gaps);

@@ -209,7 +209,7 @@ impl Ledger {
         let shown = name.to_string_lossy().into_owned();
         match kind {
             DescriptorKind::File | DescriptorKind::Folder | DescriptorKind::Deleted => {
-                let memory = shown.starts_with("/dev/shm/") || shown.starts_with("/SYSV");
+                let memory = shown.starts_with("/dev/shm/") || shown.starts_with("/SYSV") || is_secret_memory(&link);
                 (shown, if memory { TargetKind::Memory } else { TargetKind::File })
             }
             DescriptorKind::MemoryFile => (shown, TargetKind::Memory),
@@ -303,4 +303,11 @@ fn path(tid: u32, folder: i32, pointer: u64) -> Option<String> {
     };
     let joined: PathBuf = Path::components(&from.join(name)).collect();
     Some(joined.to_string_lossy().into_owned())
+}
+
+/// Whether a descriptor is memory that its process alone can read (memfd_secret(2)): it has the name of a deleted file, and a file system of its own.
+fn is_secret_memory(link: &str) -> bool {
+    /// include/uapi/linux/magic.h
+    const SECRETMEM_MAGIC: i64 = 0x5345_434d;
+    rustix::fs::statfs(link).is_ok_and(|system| system.f_type == SECRETMEM_MAGIC)
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::net::{TcpStream, UdpSocket};
+use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ use crate::detect::Detector;
 use crate::drive::{self, Client};
 use crate::encode;
 use crate::encoding::Encoding;
+use crate::host::journal;
 use crate::report::{Control, Sink};
 use crate::store::{Postgres, Redis};
 
@@ -93,9 +95,11 @@ impl Controls {
             open: None,
         };
         controls.encoded_files(canaries)?;
+        controls.core(canaries)?;
         controls.watched_folders(canaries, watched)?;
         controls.processes(canaries)?;
         controls.telemetry(canaries, audit)?;
+        controls.journal(canaries)?;
         controls.stores(canaries, audit)?;
         Ok(controls)
     }
@@ -130,6 +134,16 @@ impl Controls {
             let _ = encode::encode(&text, &numbers, &encoding).is_some_and(|bytes| write_by_other(&path, &bytes));
             self.planted.push(Planted { sink: Sink::File, what, id });
         }
+        Ok(())
+    }
+
+    /// A file that looks like a core, with the marker somewhere in it.
+    fn core(&mut self, canaries: &mut Canaries) -> Result<(), NoRandomness> {
+        let Some(path) = self.folder.as_ref().map(|folder| folder.path().join("core.0")) else { return Ok(()) };
+        let text = self.marker(canaries, Sink::Core, "a core file".to_owned())?;
+        let memory = [b"\x7fELF\x02\x01\x01\0".as_slice(), &[0; 8000], text.as_bytes(), &[0; 8000]].concat();
+        // One that cannot be written is one that will not be found.
+        let _ = write_by_other(&path, &memory);
         Ok(())
     }
 
@@ -201,6 +215,17 @@ impl Controls {
         };
         // Not sent is not found.
         let _ = send();
+        Ok(())
+    }
+
+    /// An entry of the journal, where one is kept: it stays there, as every entry does.
+    fn journal(&mut self, canaries: &mut Canaries) -> Result<(), NoRandomness> {
+        if journal::is_running() && journal::is_kept() {
+            let text = self.marker(canaries, Sink::Journal, "an entry of the journal".to_owned())?;
+            let entry = format!("MESSAGE=lethe audit, control: {text}\nPRIORITY=7\nSYSLOG_IDENTIFIER=lethe-audit\n");
+            // Not taken is not found.
+            let _ = UnixDatagram::unbound().and_then(|socket| socket.send_to(entry.as_bytes(), journal::SOCKET));
+        }
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! The look into every kind of place, with what was looked at and what could not be.
 
 mod databases;
+mod journal;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -13,8 +14,8 @@ use crate::detect::{Detector, Limits, Source};
 use crate::drive::{Answered, Sink as OtlpSink};
 use crate::host::files::{Changes, How, Method};
 use crate::host::memory::Memory;
-use crate::host::network::{Place as Destination, Sampler, Seen};
-use crate::host::packets::Capture;
+use crate::host::network::{Place as Destination, Seen};
+use crate::host::packets::Captured;
 use crate::host::process::{self, DescriptorKind};
 use crate::host::tracee::Sent;
 use crate::host::{cores, swap};
@@ -156,6 +157,25 @@ impl<'a, 'c> Look<'a, 'c> {
             }
         }
         true
+    }
+
+    /// The processes whose memory holds this marker just now.
+    pub(super) fn holders(&self, id: Id) -> Vec<u32> {
+        let holds = |pid: &u32| {
+            let mut aside = self.collect.beside();
+            Look::new(self.detector, &mut aside, self.roots).memory_of(*pid);
+            aside.holds(id)
+        };
+        self.pids().into_iter().filter(holds).collect()
+    }
+
+    /// The memory of whatever came after a crash. Where nothing did, nothing is left.
+    pub(super) fn memory_after_crash(&mut self) {
+        if self.pids().into_iter().any(process::is_alive) {
+            self.memory("after the crash");
+        } else {
+            self.how(Sink::Memory, "no process is left after the crash");
+        }
     }
 
     /// Looks for the open request of the controls.
@@ -311,14 +331,15 @@ impl<'a, 'c> Look<'a, 'c> {
     /// Where the processes connected to or sent, as their sockets and their system calls show; what of it leaves this machine.
     pub(super) fn network<'t>(
         &mut self,
-        sampler: Option<std::io::Result<Sampler>>,
+        seen: Option<&std::io::Result<Seen>>,
         traced: impl Iterator<Item = &'t Sent>,
     ) -> Vec<String> {
-        let seen = match sampler {
-            Some(Ok(sampler)) => sampler.finish(),
+        let none = Seen::default();
+        let seen = match seen {
+            Some(Ok(seen)) => seen,
             Some(Err(error)) => {
                 self.gap(Sink::Network, format!("sockets could not be watched ({})", error.kind()));
-                Seen::default()
+                &none
             }
             None => {
                 self.gap(Sink::Network, "the target's processes are not known: give --pid or --spawn");
@@ -329,8 +350,8 @@ impl<'a, 'c> Look<'a, 'c> {
             Sink::Network,
             &format!("destinations of the processes' sockets, looked at {} times, and of their calls", seen.looks),
         );
-        for gap in seen.gaps {
-            self.gap(Sink::Network, gap);
+        for gap in &seen.gaps {
+            self.gap(Sink::Network, gap.clone());
         }
         let sockets = seen.destinations.iter().filter(|destination| !destination.accepted);
         let sockets = sockets.map(|destination| (destination.pid, &destination.name, &destination.place));
@@ -348,21 +369,21 @@ impl<'a, 'c> Look<'a, 'c> {
     }
 
     /// What passed over the network in the clear, between others than the target, its clients and its provider.
-    pub(super) fn packets(&mut self, capture: std::io::Result<Capture>) {
-        let captured = match capture {
-            Ok(capture) => capture.finish(),
+    pub(super) fn packets(&mut self, captured: Result<&Captured, &std::io::Error>) {
+        let captured = match captured {
+            Ok(captured) => captured,
             Err(error) => {
                 return self.gap(Sink::Network, format!("packets could not be captured ({}): run as root", error.kind()));
             }
         };
         self.how(Sink::Network, &format!("{} packets of this network namespace", captured.packets));
-        for gap in captured.gaps {
-            self.gap(Sink::Network, gap);
+        for gap in &captured.gaps {
+            self.gap(Sink::Network, gap.clone());
         }
-        for flow in captured.flows {
+        for flow in &captured.flows {
             let what = if flow.is_dns() { " (DNS)" } else { "" };
             let place = self.place(Sink::Network, &format!("{} from {} to {}{what}", flow.protocol, flow.from, flow.to));
-            self.source(&place, &flow, 0..flow.bytes);
+            self.source(&place, flow, 0..flow.bytes);
         }
     }
 

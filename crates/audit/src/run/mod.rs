@@ -2,6 +2,8 @@
 
 mod collect;
 mod controls;
+mod crash;
+mod links;
 mod look;
 mod places;
 mod spawned;
@@ -20,15 +22,19 @@ use crate::host::network::Sampler;
 use crate::host::packets::Capture;
 use crate::host::trace::Trace;
 use crate::host::{folders, process};
-use crate::report::{Attempt, FORMAT, Report, Tool, Verdict};
+use crate::report::{Attempt, FORMAT, Report, RowState, Tool, Verdict};
 
 use collect::Collect;
 use controls::Controls;
+pub use crash::{Crash, OUTCOME as CRASH};
+pub use links::Door;
 use look::Look;
 pub use spawned::{Printed, Spawned};
 
 /// From the last answer until what passed has to be gone: the time in which Lethe promises it.
 const GRACE: Duration = Duration::from_secs(2);
+/// For a target to notice that its clients have gone.
+const CLOSED: Duration = Duration::from_secs(1);
 /// Until a target that was just started answers.
 const START: Duration = Duration::from_secs(60);
 
@@ -50,6 +56,14 @@ pub struct Audit {
     /// Those that may write no file at all.
     pub confined: Vec<u32>,
     pub spawned: Option<Spawned>,
+    /// Whether a handler may be ended with a request in it, and which processes are handlers, where that is known.
+    pub crash: Crash,
+    pub handlers: Vec<u32>,
+    /// Asked after a crash: `parts` and `confined`, of which some are other processes now.
+    pub again: Option<Again>,
+    /// Ports and processes whose part in the target is known.
+    pub doors: Vec<Door>,
+    pub parts: Vec<(String, u32)>,
     pub watch: Vec<PathBuf>,
     pub postgres: Option<String>,
     pub redis: Option<String>,
@@ -62,6 +76,9 @@ pub struct Audit {
 
 /// Tries ways out; or why they could not be tried.
 pub type Attempts = Box<dyn FnOnce() -> Result<Vec<Attempt>, String>>;
+
+/// Processes by the name of their part, and those that may write no file.
+pub type Again = Box<dyn Fn() -> (Vec<(String, u32)>, Vec<u32>)>;
 
 /// Asks the target for what it says of itself; or why it did not say it.
 pub type Says = Box<dyn FnOnce() -> Result<Vec<u8>, String>>;
@@ -81,6 +98,11 @@ impl Audit {
             pids: Vec::new(),
             confined: Vec::new(),
             spawned: None,
+            crash: Crash::default(),
+            handlers: Vec::new(),
+            again: None,
+            doors: Vec::new(),
+            parts: Vec::new(),
             watch: Vec::new(),
             postgres: None,
             redis: None,
@@ -194,6 +216,9 @@ pub fn run(mut audit: Audit, tell: Tell<'_>) -> Result<Report, NotBegun> {
     controls::encodings()?;
     wait_for(&mut audit)?;
 
+    tell(step(Phase::Preparing, "links"));
+    let doors = links::try_doors(&audit);
+
     tell(step(Phase::Preparing, "watches"));
     let processes: Vec<u32> = process::tree(&audit.pids).into_iter().collect();
     let mut watched = folders::default_folders(&processes);
@@ -219,6 +244,7 @@ pub fn run(mut audit: Audit, tell: Tell<'_>) -> Result<Report, NotBegun> {
         }
     })?;
     controls.open_request(&mut canaries, &audit)?;
+    let crash = crash::Row::prepare(&audit, &mut canaries)?;
 
     let detector = Detector::new(&canaries);
     let mut collect = Collect::new(&canaries);
@@ -232,29 +258,59 @@ pub fn run(mut audit: Audit, tell: Tell<'_>) -> Result<Report, NotBegun> {
     tell(step(Phase::Looking, "process memory, connections open"));
     look.memory("connections open");
     drop(ran.open);
+    // What is of a process is looked at while it is there.
+    tell(step(Phase::Looking, "processes and answers"));
+    let (shown, settings) = (verdicts::target(&audit), verdicts::settings(&audit.pids));
+    look.processes(&controls.pids());
+    look.machine();
+    look.answers(&ran.answers);
+    thread::sleep(CLOSED);
+    tell(step(Phase::Looking, "process memory, connections closed"));
+    look.memory("connections closed");
+    let crashed = crash.map(|crash| {
+        tell(step(Phase::Exercising, "a handler that crashes"));
+        let played = crash.play(&audit, &look);
+        if played.row.state == RowState::Exercised {
+            tell(step(Phase::Waiting, "until what passed has to be gone"));
+            thread::sleep(GRACE);
+            tell(step(Phase::Looking, "process memory, after the crash"));
+            look.memory_after_crash();
+        }
+        played
+    });
+    if let Some(again) = &audit.again {
+        let (parts, confined) = again();
+        audit.parts.extend(parts);
+        audit.confined.extend(confined);
+    }
     tell(step(Phase::Looking, "system calls and files"));
     let traced = tracer.map(|tracer| tracer.map(Trace::finish));
     look.changes(watch.finish(), method, &controls);
-    look.processes(&controls.pids());
-    look.machine();
     tell(step(Phase::Looking, "network"));
     let destinations = traced.iter().flatten().flat_map(|traced| &traced.destinations);
-    let unexpected = look.network(sampler, destinations);
-    look.packets(capture);
-    tell(step(Phase::Looking, "output, telemetry, answers"));
+    let (seen, captured) = (sampler.map(|sampler| sampler.map(Sampler::finish)), capture.map(Capture::finish));
+    let unexpected = look.network(seen.as_ref(), destinations);
+    look.packets(captured.as_ref());
+    let seen = seen.as_ref().and_then(|seen| seen.as_ref().ok());
+    let links = links::shown(&audit, &doors, seen, captured.as_ref().ok());
+    tell(step(Phase::Looking, "output, telemetry, what the target says"));
     look.printed(&[audit.spawned.as_ref(), controls.printer.as_ref()].into_iter().flatten().collect::<Vec<_>>());
     look.telemetry(audit.telemetry.as_ref(), audit.confined.is_empty());
-    look.answers(&ran.answers);
     look.says(std::mem::take(&mut audit.says));
+    tell(step(Phase::Looking, "the journal"));
+    look.journal(started.as_second());
     tell(step(Phase::Looking, "databases"));
     look.redis(audit.redis.as_deref());
     look.postgres(audit.postgres.as_deref());
     Controls::clear_stores(&audit);
-    tell(step(Phase::Looking, "process memory, connections closed"));
-    look.memory("connections closed");
     tell(step(Phase::Looking, "ways out"));
     let attempts = audit.attempts.take().map(|attempts| attempts());
     let sinks = look.into_sinks();
+    let (mut rows, mut observed) = (verdicts::rows(&ran.rows), ran.observed);
+    if let Some(crash::Played { row, gone }) = crashed {
+        rows.push(row);
+        observed.extend(gone);
+    }
 
     let mut report = Report {
         format: FORMAT.to_owned(),
@@ -267,17 +323,17 @@ pub fn run(mut audit: Audit, tell: Tell<'_>) -> Result<Report, NotBegun> {
         started: started.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         duration_ms: 0,
         plan: audit.plan_name.to_owned(),
-        target: verdicts::target(&audit),
+        target: shown,
         verdict: Verdict::None,
         because: Vec::new(),
         findings: Vec::new(),
-        observations: verdicts::observations(&ran.observed, unexpected),
-        rows: verdicts::rows(&ran.rows),
+        observations: verdicts::observations(&observed, unexpected),
+        rows,
         sinks,
         controls: Vec::new(),
         writes: Vec::new(),
         attempts: Vec::new(),
-        settings: verdicts::settings(&audit.pids),
+        settings: links.into_iter().chain(settings).collect(),
         limits: verdicts::limits(&audit, &ran.rows, began.elapsed()),
     };
     report.controls = controls.shown(&collect);

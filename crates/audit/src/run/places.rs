@@ -6,7 +6,7 @@ use std::path::Path;
 use super::Audit;
 use crate::detect::Detector;
 use crate::drive::{Provider, Sink as OtlpSink};
-use crate::host::process;
+use crate::host::{cores, process};
 use crate::report::Sink;
 
 /// Kernel and architecture.
@@ -19,13 +19,15 @@ pub(super) fn as_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Ports at which content is meant to be seen: the target's, its provider's, and servers that are searched by themselves.
+/// Ports at which content is meant to be seen: the target's and its provider's where they are in the clear, and servers that are searched by themselves.
 pub(super) fn own_ports(audit: &Audit) -> HashSet<u16> {
     let of_url = |url: &String| url.rsplit_once(':').and_then(|(_, rest)| rest.split('/').next()?.parse().ok());
     let servers = [&audit.redis, &audit.postgres].into_iter().flatten().filter_map(of_url);
-    let addresses = [audit.provider.as_ref().map(Provider::address), audit.telemetry.as_ref().map(OtlpSink::address)];
+    let provider = audit.provider.as_ref().filter(|provider| !provider.is_tls());
+    let addresses = [provider.map(Provider::address), audit.telemetry.as_ref().map(OtlpSink::address)];
     let known = addresses.into_iter().flatten().map(|address| address.port());
-    known.chain(servers).chain([audit.target.port(), 5432, 6379]).collect()
+    let target = (!audit.target.is_tls()).then(|| audit.target.port());
+    known.chain(servers).chain(target).chain([5432, 6379]).collect()
 }
 
 /// `name (pid)`.
@@ -46,6 +48,11 @@ pub(super) fn shown(detector: &Detector<'_>, name: &str) -> String {
     }
 }
 
+/// Whether it is in a folder of those that collect cores.
+fn is_collected(path: &str) -> bool {
+    cores::COLLECTORS.iter().any(|folder| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')))
+}
+
 /// What kind of place a file is, by its path.
 pub(super) fn kind(path: &Path) -> Sink {
     let text = path.to_string_lossy();
@@ -55,7 +62,11 @@ pub(super) fn kind(path: &Path) -> Sink {
         Sink::Journal
     } else if text.starts_with("/dev/shm/") {
         Sink::SharedMemory
-    } else if name == "core" || name.starts_with("core.") {
+    } else if name == "core"
+        || name.starts_with("core.")
+        || ends(&[".dmp", ".mdmp", ".core", ".hprof", ".stackdump"])
+        || is_collected(&text)
+    {
         Sink::Core
     } else if ends(&[".db", ".sqlite", ".sqlite3", "-wal", "-shm", "-journal"]) {
         Sink::Sqlite

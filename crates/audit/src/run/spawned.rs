@@ -73,6 +73,13 @@ impl Spawned {
         self.child.try_wait().ok().flatten()
     }
 
+    /// Waits until everything that was printed has been read, which is when nobody has the other ends any more, or until then.
+    pub fn settle(&self, until: Instant) {
+        while self.output.iter().any(|(_, shared)| Arc::strong_count(shared) > 1) && Instant::now() < until {
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
     /// What it printed so far, by stream.
     #[must_use]
     pub fn printed(&self) -> Vec<(&'static str, Printed)> {

@@ -3,7 +3,7 @@
 mod postgres;
 mod redis;
 
-pub use postgres::Postgres;
+pub use postgres::{Connections, Postgres};
 pub use redis::Redis;
 
 use std::fmt;

@@ -25,7 +25,22 @@ const REMEMBERED: &[(&str, &str)] = &[
     ("pg_stat_activity", "(SELECT query FROM pg_stat_activity)"),
     ("pg_stat_statements", "(SELECT query FROM pg_stat_statements)"),
 ];
+/// Over the network, by others; on a unix socket there is nothing to protect.
+const PROTECTED: &str = "SELECT CASE WHEN s.ssl THEN s.version || ', ' || s.cipher END, \
+     a.client_addr <<= inet '127.0.0.0/8' OR a.client_addr = inet '::1', count(*) \
+     FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) WHERE a.client_addr IS NOT NULL AND pid <> pg_backend_pid() \
+     GROUP BY 1, 2 ORDER BY 1, 2";
 const IS_THERE: &str = "SELECT to_regclass($1) IS NOT NULL";
+
+/// Connections of clients that are alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connections {
+    /// Version and suite; nothing where they are in the clear.
+    pub protected: Option<String>,
+    /// The client is on the server's machine.
+    pub from_here: bool,
+    pub count: u64,
+}
 
 /// A connection.
 pub struct Postgres {
@@ -90,6 +105,21 @@ impl Postgres {
         let drop = format!("DROP TABLE IF EXISTS {CONTROL}");
         runtime.block_on(async { sqlx::query(AssertSqlSafe(drop)).execute(connection).await }).map_err(|error| gone(&error))?;
         Ok(())
+    }
+
+    /// How other clients' connections over the network are protected, as the server has it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn connections(&mut self) -> Result<Vec<Connections>, StoreError> {
+        let Self { runtime, connection } = self;
+        let rows =
+            runtime.block_on(async { sqlx::query(PROTECTED).fetch_all(connection).await }).map_err(|error| gone(&error))?;
+        let shown = |row: &sqlx::postgres::PgRow| {
+            let count = u64::try_from(row.try_get::<i64, _>(2).ok()?).ok()?;
+            Some(Connections { protected: row.try_get(0).ok()?, from_here: row.try_get(1).ok()?, count })
+        };
+        Ok(rows.iter().filter_map(shown).collect())
     }
 
     /// Everything that this user may read.
