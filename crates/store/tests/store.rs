@@ -338,12 +338,12 @@ async fn keys_are_added_listed_and_revoked() {
     let folder = Folder::new();
     let store = folder.open().await;
     let (first, second) = (AccountPseudonym(1), AccountPseudonym(u64::MAX));
-    assert_eq!(store.add_key(KeyHash([1; 32]), first, "first", 10).await, Ok(KeyId(1)));
-    assert_eq!(store.add_key(KeyHash([2; 32]), second, &"ä".repeat(64), 11).await, Ok(KeyId(2)));
-    assert_eq!(store.add_key(KeyHash([1; 32]), AccountPseudonym(9), "same hash", 12).await, Err(StoreError::Exists));
-    assert_eq!(store.add_key(KeyHash([3; 32]), first, "same account", 12).await, Err(StoreError::Exists));
+    assert_eq!(store.add_key(KeyHash([1; 32]), first, "first", None, 10).await, Ok(KeyId(1)));
+    assert_eq!(store.add_key(KeyHash([2; 32]), second, &"ä".repeat(64), None, 11).await, Ok(KeyId(2)));
+    assert_eq!(store.add_key(KeyHash([1; 32]), AccountPseudonym(9), "same hash", None, 12).await, Err(StoreError::Exists));
+    assert_eq!(store.add_key(KeyHash([3; 32]), first, "same account", None, 12).await, Err(StoreError::Exists));
     for name in ["", "a\nb", "ä".repeat(65).as_str()] {
-        assert_eq!(store.add_key(KeyHash([4; 32]), AccountPseudonym(4), name, 12).await, Err(StoreError::Name));
+        assert_eq!(store.add_key(KeyHash([4; 32]), AccountPseudonym(4), name, None, 12).await, Err(StoreError::Name));
     }
     assert_eq!(store.revoke_key(KeyId(1), 20).await, Ok(Some(20)));
     assert_eq!(store.revoke_key(KeyId(1), 30).await, Ok(Some(20)));

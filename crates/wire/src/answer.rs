@@ -41,7 +41,7 @@ pub fn inspect_answer(body: &[u8]) -> Result<Answer, JsonError> {
                 value.skip()?;
             }
             ("choices" | "content" | "output" | "candidates", _) => answer.said_bytes = value.skip()?.len(),
-            _ => drop(value.skip()?),
+            _ => value.skip().map(drop)?,
         }
         Ok::<(), JsonError>(())
     })?;

@@ -206,11 +206,11 @@ fn find_message<'a>(cursor: &mut Cursor<'a>, depth: u8) -> Result<Option<Str<'a>
                     let inside = find_message(value, depth - 1)?;
                     found = found.take().or(inside);
                 }
-                _ => drop(value.skip()?),
+                _ => value.skip().map(drop)?,
             }
             Ok::<(), JsonError>(())
         })?,
-        _ => drop(cursor.skip()?),
+        _ => cursor.skip().map(drop)?,
     }
     Ok(found)
 }

@@ -44,7 +44,7 @@ pub(super) fn message<'a>(value: &mut Cursor<'a>) -> Result<Message<'a>, Refusal
             })?,
             "tool_call_id" => fields.result_of = Some(string(value, "messages.tool_call_id")?),
             // What an answer had beside its text, sent back: it says nothing to the model.
-            "annotations" => drop(value.skip()?),
+            "annotations" => value.skip().map(drop)?,
             _ => return Err(unknown("messages.", key)),
         }
         Ok(())
@@ -71,10 +71,14 @@ impl<'a> Fields<'a> {
 
     /// What the model said, in the order in which it comes: thoughts, text, refusal, calls.
     fn said(&mut self) -> Vec<Part<'a>> {
-        if self.thoughts.is_empty()
-            && let Some(text) = self.reasoning.take().filter(|text| !text.is_empty())
-        {
-            self.thoughts.push(Thinking { text: Some(text), ..Thinking::default() });
+        if let Some(text) = self.reasoning.take().filter(|text| !text.is_empty()) {
+            // A stream shows the text in one field and its signature in the other; an answer has it in both.
+            let is_empty = |thought: &&mut Thinking<'_>| thought.text.as_ref().is_some_and(Str::is_empty);
+            if let Some(thought) = self.thoughts.iter_mut().find(is_empty) {
+                thought.text = Some(text);
+            } else if self.thoughts.is_empty() {
+                self.thoughts.push(Thinking { text: Some(text), ..Thinking::default() });
+            }
         }
         let thoughts = self.thoughts.drain(..).map(PartKind::Reasoning);
         let mut parts: Vec<Part<'a>> = thoughts.map(Part::from).collect();
@@ -101,7 +105,7 @@ pub(super) fn answered<'a>(value: &mut Cursor<'a>) -> Result<Vec<Part<'a>>, Refu
                 fields.calls.push(tool_call(item)?);
                 Ok::<(), Refusal>(())
             })?,
-            _ => drop(value.skip()?),
+            _ => value.skip().map(drop)?,
         }
         Ok::<(), Refusal>(())
     })?;
@@ -231,7 +235,7 @@ fn tool_call<'a>(value: &mut Cursor<'a>) -> Result<ToolCall<'a>, Refusal> {
             "id" => id = Some(string(value, "messages.tool_calls.id")?),
             "type" if string(value, "messages.tool_calls.type")?.raw() == "function" => {}
             "type" => return Err(Refusal::WrongType("messages.tool_calls.type", "function")),
-            "index" => drop(value.skip()?),
+            "index" => value.skip().map(drop)?,
             "function" => value.object(|key, _, value| {
                 match key.plain().as_ref() {
                     "name" => name = Some(string(value, "messages.tool_calls.function.name")?),
@@ -292,10 +296,13 @@ fn thoughts<'a>(value: &mut Cursor<'a>) -> Result<Vec<Thinking<'a>>, Refusal> {
                 "signature" => thought.signature = Some(string(value, "messages.reasoning_details.signature")?),
                 "data" => data = Some(string(value, "messages.reasoning_details.data")?),
                 "id" => thought.id = Some(string(value, "messages.reasoning_details.id")?),
-                _ => drop(value.skip()?),
+                _ => value.skip().map(drop)?,
             }
             Ok::<(), Refusal>(())
         })?;
+        if data.is_none() && thought.text.is_none() {
+            thought.text = Some(Str::EMPTY);
+        }
         if data.is_some() {
             thought = Thinking { id: thought.id, text: None, signature: data };
         }

@@ -28,7 +28,7 @@ pub fn read_reply(body: &[u8]) -> Result<Reply<'_>, Malformed> {
                 choice(item, &mut reply)
             })?,
             ("error", Kind::Object | Kind::String) => return Err(Malformed),
-            _ => drop(value.skip()?),
+            _ => value.skip().map(drop)?,
         }
         Ok::<(), Malformed>(())
     })?;
@@ -42,7 +42,7 @@ fn choice<'a>(item: &mut Cursor<'a>, reply: &mut Reply<'a>) -> Result<(), Malfor
             // What is wrong in an answer is the provider's doing, whatever the code for it in a request would be.
             ("message", Kind::Object) => reply.parts = answered(value).map_err(|_: Refusal| Malformed)?,
             ("finish_reason", Kind::String) => reply.finish = finish(value.string()?.raw()),
-            _ => drop(value.skip()?),
+            _ => value.skip().map(drop)?,
         }
         Ok(())
     })
@@ -92,7 +92,7 @@ pub(super) fn usage(value: &mut Cursor<'_>) -> Result<Option<Usage>, JsonError> 
                 }
                 _ => value.skip().map(drop),
             })?,
-            _ => drop(value.skip()?),
+            _ => value.skip().map(drop)?,
         }
         Ok::<(), JsonError>(())
     })?;

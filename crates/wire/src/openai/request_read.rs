@@ -36,7 +36,7 @@ fn field<'a>(request: &mut Request<'a>, key: Text<'a>, value: &mut Cursor<'a>) -
     let name = key.plain();
     match name.as_ref() {
         // Read already, forced, or a name for somebody whom the provider is not told of.
-        "model" | "modalities" | "safety_identifier" | "store" | "user" => drop(value.skip()?),
+        "model" | "modalities" | "safety_identifier" | "store" | "user" => value.skip().map(drop)?,
         "stream" => request.wanted.stream = value.boolean()?,
         "stream_options" => value.object(|key, _, value| match (key.plain().as_ref(), value.kind()?) {
             ("include_usage", Kind::Bool) => {

@@ -49,7 +49,7 @@ impl StreamReader for Reader {
                     failure = Some(crate::error::message(value.text(span).as_bytes()).map_or(Str::EMPTY, Str::into_owned));
                 }
                 ("choices", Kind::Array) => choices = Some(value.skip()?),
-                _ => drop(value.skip()?),
+                _ => value.skip().map(drop)?,
             }
             Ok::<(), Malformed>(())
         })?;
@@ -92,7 +92,7 @@ impl Reader {
                 ("index", Kind::Number) => return Err(Malformed),
                 ("finish_reason", Kind::String) => reason = Some(finish(value.string()?.raw())),
                 ("delta", Kind::Object) => self.delta(value, sink)?,
-                _ => drop(value.skip()?),
+                _ => value.skip().map(drop)?,
             }
             Ok(())
         })?;
@@ -115,7 +115,7 @@ impl Reader {
                     let call = call(item)?;
                     self.call(call, sink)
                 })?,
-                _ => drop(value.skip()?),
+                _ => value.skip().map(drop)?,
             }
             Ok::<(), Malformed>(())
         })
@@ -169,11 +169,11 @@ fn call<'a>(item: &mut Cursor<'a>) -> Result<CallDelta<'a>, Malformed> {
                         let span = value.skip()?;
                         call.arguments = Some(Str::of(value.text(span)));
                     }
-                    _ => drop(value.skip()?),
+                    _ => value.skip().map(drop)?,
                 }
                 Ok::<(), Malformed>(())
             })?,
-            _ => drop(value.skip()?),
+            _ => value.skip().map(drop)?,
         }
         Ok::<(), Malformed>(())
     })?;

@@ -5,7 +5,7 @@ use lethe_types::Api;
 
 use super::reply::{finish_reason, write_usage};
 use super::thoughts::write_details;
-use crate::conversation::{Event, Identity, Malformed, StreamWriter, Thinking, Usage, Wanted};
+use crate::conversation::{Event, Identity, Malformed, Str, StreamWriter, Thinking, Usage, Wanted};
 use crate::error::ErrorBody;
 use crate::write::Writer as Json;
 
@@ -15,13 +15,15 @@ pub struct Writer {
     wants_usage: bool,
     usage: Option<Usage>,
     started: bool,
+    /// The block of thoughts of which text has been shown last.
+    shown: Option<u32>,
 }
 
 impl Writer {
     /// At the start of a stream.
     #[must_use]
     pub const fn new(identity: Identity, wanted: Wanted) -> Self {
-        Self { identity, wants_usage: wanted.usage, usage: None, started: false }
+        Self { identity, wants_usage: wanted.usage, usage: None, started: false, shown: None }
     }
 
     fn chunk(&self, out: &mut ContentBuf, choices: impl FnOnce(&mut Json<'_>), usage: Option<&Usage>) {
@@ -75,9 +77,14 @@ impl StreamWriter for Writer {
             Event::Start { .. } | Event::Error { .. } => {}
             Event::Text(piece) => self.choice(out, |json| json.member("content", piece), None),
             Event::Refusal(piece) => self.choice(out, |json| json.member("refusal", piece), None),
-            Event::Reasoning { piece, .. } => self.choice(out, |json| json.member("reasoning_content", piece), None),
+            Event::Reasoning { index, piece } => {
+                self.shown = Some(*index);
+                self.choice(out, |json| json.member("reasoning_content", piece), None);
+            }
             Event::ReasoningSignature { index, signature } => {
-                let thought = Thinking { signature: Some(signature.borrowed()), ..Thinking::default() };
+                // The text that a signature is over has been shown; without one the signature is the thoughts, encrypted.
+                let text = (self.shown == Some(*index)).then_some(Str::EMPTY);
+                let thought = Thinking { text, signature: Some(signature.borrowed()), ..Thinking::default() };
                 self.choice(
                     out,
                     |json| json.key("reasoning_details").array(|json| write_details(json, &thought, (*index).into())),
