@@ -136,17 +136,3 @@ fn what_is_no_configuration_is_refused() {
     let (translated, config) = translated("model_list: []");
     assert!(config.models.is_empty() && translated.models == 0);
 }
-
-/// Real files of others, where a folder of them is named: for trying, not for the record.
-#[test]
-#[ignore = "needs LETHE_TRY_LITELLM, a folder of configurations"]
-fn a_folder_of_configurations() {
-    let folder = std::env::var("LETHE_TRY_LITELLM").unwrap();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let text = std::fs::read_to_string(&path).unwrap();
-        if text.contains("model_list:") {
-            translated(&text);
-        }
-    }
-}
