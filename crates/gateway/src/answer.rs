@@ -11,6 +11,7 @@ use lethe_wire::conversation::{Malformed, Str, Usage};
 use lethe_wire::error::{ErrorBody, ErrorType};
 use lethe_wire::openai::ChatStream;
 use lethe_wire::passage::{Framing, Passage};
+use lethe_wire::withhold::cached_counts;
 
 use crate::attempts::{Answered, Served, retry_after};
 use crate::budget::Share;
@@ -57,15 +58,16 @@ impl Wish {
 
     /// What reads the provider's stream and writes the client's.
     fn stream(self, answered: &mut Answered) -> Option<(Stream, Framing)> {
+        let withholds = answered.withholds_cached;
         if answered.api == Api::Chat && self.api == Api::Chat {
-            return Some((Stream::Chat(ChatStream::new(self.usage)), Framing::Events));
+            return Some((Stream::Chat(ChatStream::new(self.usage).withholding_cached(withholds)), Framing::Events));
         }
         let (framing, reader) = formats::reader(answered.api, answered.client.is_none())?;
         let writer = match answered.client.take() {
             Some(client) => Some(client.writer()?),
             None => None,
         };
-        Some((Stream::Passage(Box::new(Passage::new(framing, reader, writer))), framing))
+        Some((Stream::Passage(Box::new(Passage::new(framing, reader, writer).withholding_cached(withholds))), framing))
     }
 }
 
@@ -114,7 +116,7 @@ async fn whole(
     prompt: u32,
     mut meter: Meter,
 ) -> After {
-    let Answered { mut answering, api, client, served, open, .. } = answered;
+    let Answered { mut answering, api, client, withholds_cached, served, open, .. } = answered;
     let _open = open;
     let base = share.bytes();
     let read = tokio::select! {
@@ -136,6 +138,9 @@ async fn whole(
     }
     answering.done();
     meter.units = Some(units(answer.usage, prompt, estimate(answer.said_bytes)));
+    if withholds_cached {
+        cached_counts(body.expose_mut());
+    }
     if let Some(client) = client {
         let mut out = ContentBuf::new();
         match translate(&client, api, body.expose(), &mut out) {

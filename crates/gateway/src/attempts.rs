@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lethe_http1::{ResponseHead, ServerConn};
+use lethe_policy::PromptCache;
 use lethe_tls::Socket;
 use lethe_types::{Api, Failure};
 use lethe_wire::client::Client;
@@ -37,6 +38,8 @@ pub(crate) struct Answered {
     pub(crate) api: Api,
     /// How the client is answered, where its request was translated.
     pub(crate) client: Option<Box<Client>>,
+    /// What came from the provider's cache is not told: accounts share it.
+    pub(crate) withholds_cached: bool,
     /// When the answer must be over.
     pub(crate) deadline: Instant,
     pub(crate) served: Served,
@@ -163,7 +166,8 @@ pub(crate) async fn ask(
             }
             (Ok(answering), _) => {
                 let deadline = started + upstream.total;
-                return Ok(Answered { answering, api, client, deadline, served, open });
+                let withholds_cached = upstream.prompt_cache != PromptCache::Isolated;
+                return Ok(Answered { answering, api, client, withholds_cached, deadline, served, open });
             }
             (Err(failure), _) => {
                 if matches!(failure, Failure::ClientGone | Failure::Cut | Failure::TimeoutFirstByte) {

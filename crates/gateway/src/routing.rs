@@ -69,7 +69,8 @@ impl Catalogue {
         now: Instant,
         dice: u64,
     ) -> Result<Vec<Candidate>, NoRoute> {
-        let mut missing = NoRoute::Operation;
+        // A model without routes is one that no provider serves without keeping content.
+        let mut missing = if model.routes.is_empty() { NoRoute::Terms } else { NoRoute::Operation };
         let mut candidates = Vec::with_capacity(model.routes.len());
         for route in &model.routes {
             let Some(upstream) = self.upstream(route) else { continue };

@@ -25,4 +25,5 @@ mod plain;
 pub mod refusal;
 pub mod responses;
 pub mod sse;
+pub mod withhold;
 pub mod write;

@@ -11,6 +11,7 @@ use crate::eventstream::next_message;
 use crate::json::Cursor;
 use crate::lines::next_line;
 use crate::sse::next_event;
+use crate::withhold::cached_counts;
 
 /// A frame longer than this is none.
 const FRAME_LIMIT: usize = 16 * 1024 * 1024;
@@ -47,6 +48,8 @@ pub struct Passage {
     reader: Box<dyn StreamReader>,
     /// `None`: frames pass as they are.
     writer: Option<Box<dyn StreamWriter>>,
+    /// What came from a cache is not shown.
+    withholds_cached: bool,
     /// Tokens, where the provider reported them.
     pub usage: Option<Usage>,
     /// Steps with something in them, about one a token: an estimate where no usage comes.
@@ -69,7 +72,14 @@ impl Passage {
     /// At the start of a stream that is read by `reader` and written by `writer`, or passed as it is.
     #[must_use]
     pub fn new(framing: Framing, reader: Box<dyn StreamReader>, writer: Option<Box<dyn StreamWriter>>) -> Self {
-        Self { framing, reader, writer, usage: None, deltas: 0, done: false, failed: false }
+        Self { framing, reader, writer, withholds_cached: false, usage: None, deltas: 0, done: false, failed: false }
+    }
+
+    /// The same stream, with or without the counts of what came from a cache.
+    #[must_use]
+    pub const fn withholding_cached(mut self, withholds: bool) -> Self {
+        self.withholds_cached = withholds;
+        self
     }
 
     /// Takes every complete frame out of `pending` and appends to `out` what the client is to get of them.
@@ -158,14 +168,19 @@ impl Passage {
 
     fn frame(&mut self, bytes: &[u8], frame: Frame, out: &mut ContentBuf) -> Result<(), Malformed> {
         if self.writer.is_none() {
+            let from = out.len();
+            let start = frame.span.start;
             out.extend(&bytes[frame.span]);
+            if let (true, Some(data)) = (self.withholds_cached, &frame.data) {
+                cached_counts(&mut out.expose_mut()[from + (data.start - start)..from + (data.end - start)]);
+            }
         }
         let name = &bytes[frame.name];
         match (frame.data, frame.more.as_slice()) {
             // A comment or keep-alive: somebody who waits is told the same.
             (None, _) => {
-                if self.writer.is_some() && self.framing == Framing::Events {
-                    out.extend(b":\n\n");
+                if let (Some(writer), Framing::Events) = (&mut self.writer, self.framing) {
+                    writer.keep_alive(out);
                 }
             }
             (Some(data), []) => self.read(name, &bytes[data], out)?,
@@ -186,11 +201,17 @@ impl Passage {
     }
 
     fn read(&mut self, name: &[u8], data: &[u8], out: &mut ContentBuf) -> Result<(), Malformed> {
-        let Self { reader, writer, usage, deltas, failed, .. } = self;
+        let Self { reader, writer, usage, deltas, failed, withholds_cached, .. } = self;
         let mut fault = Ok(());
         let read = reader.read(name, data, &mut |event| {
-            match &event {
-                Event::Usage(counted) => *usage = Some(*counted),
+            let mut event = event;
+            match &mut event {
+                Event::Usage(counted) => {
+                    *usage = Some(*counted);
+                    if *withholds_cached {
+                        (counted.cached, counted.cache_written) = (None, None);
+                    }
+                }
                 Event::Error { message } => {
                     if let (Some(writer), false) = (writer.as_mut(), *failed) {
                         writer.fail(&in_the_middle(message.borrowed()), out);

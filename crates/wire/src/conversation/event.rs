@@ -115,6 +115,11 @@ pub trait StreamWriter {
     /// Appends what ends a stream cleanly: called once, after the last event.
     fn end(&mut self, out: &mut ContentBuf);
 
+    /// Appends what tells a client that waits that the provider is still there, if this API has such a thing: a comment.
+    fn keep_alive(&mut self, out: &mut ContentBuf) {
+        out.extend(b":\n\n");
+    }
+
     /// Appends an error in this API's own form; nothing is appended after it.
     fn fail(&mut self, error: &ErrorBody<'_>, out: &mut ContentBuf);
 

@@ -176,6 +176,11 @@ impl StreamWriter for Writer {
         }
     }
 
+    fn keep_alive(&mut self, out: &mut ContentBuf) {
+        // White space between the items of an array says nothing either.
+        out.extend(if self.framing == Framing::Array { b"\r\n" } else { b":\n\n" });
+    }
+
     fn fail(&mut self, error: &ErrorBody<'_>, out: &mut ContentBuf) {
         self.open(out);
         out.extend(error.write_wire(Api::GenerateContent).expose());

@@ -8,6 +8,7 @@ use super::reply::usage;
 use crate::conversation::{Malformed, Usage};
 use crate::json::{Cursor, Kind, Text};
 use crate::sse::{Event, NotEvents, next_event};
+use crate::withhold::cached_counts;
 
 /// An event longer than this is no event.
 const EVENT_LIMIT: usize = 16 * 1024 * 1024;
@@ -18,6 +19,8 @@ const RESERVED: usize = 32 * 1024;
 /// State of one stream.
 pub struct ChatStream {
     wants_usage: bool,
+    /// What came from a cache is not shown.
+    withholds_cached: bool,
     known: Known,
     /// Tokens, where the provider reported them.
     pub usage: Option<Usage>,
@@ -55,6 +58,7 @@ impl ChatStream {
     pub const fn new(wants_usage: bool) -> Self {
         Self {
             wants_usage,
+            withholds_cached: false,
             known: Known { bytes: ContentBuf::new(), value_end: 0 },
             usage: None,
             deltas: 0,
@@ -62,6 +66,13 @@ impl ChatStream {
             failed: false,
             finished: false,
         }
+    }
+
+    /// The same stream, with or without the counts of what came from a cache.
+    #[must_use]
+    pub const fn withholding_cached(mut self, withholds: bool) -> Self {
+        self.withholds_cached = withholds;
+        self
     }
 
     /// Takes every complete event out of `pending` and appends to `out` what the client is to get of them.
@@ -129,6 +140,11 @@ impl ChatStream {
                     Some(usage) if !self.wants_usage => {
                         out.extend(&bytes[span.start..one.start + usage.start]);
                         out.extend(&bytes[one.start + usage.end..span.end]);
+                    }
+                    Some(_) if self.withholds_cached => {
+                        let data = out.len() + (one.start - span.start)..out.len() + (one.end - span.start);
+                        out.extend(&bytes[span]);
+                        cached_counts(&mut out.expose_mut()[data]);
                     }
                     _ => out.extend(&bytes[span]),
                 }

@@ -13,7 +13,7 @@ pub(super) fn write_details(json: &mut Writer<'_>, thought: &Thinking<'_>, index
         }
         (text, signature) => {
             json.constant("type", "reasoning.text");
-            if let Some(text) = text {
+            if let Some(text) = text.as_ref().filter(|text| !text.is_empty()) {
                 json.member("text", text);
             }
             if let Some(signature) = signature {
