@@ -13,6 +13,8 @@ pub(crate) const EVENTS: usize = 66;
 const EVENT_BYTES: usize = 250;
 /// What ends every stream of chat completions.
 pub(crate) const DONE: &[u8] = b"data: [DONE]\n\n";
+/// What ends every stream of Anthropic's messages.
+const STOPPED: &[u8] = b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
 /// Stands before the pause in a model's name.
 const PACED: &str = "bench-paced-";
 /// Digits of the time that a paced event carries: the last ones of the nanoseconds, as many as an event's text has room for.
@@ -36,6 +38,8 @@ pub(crate) enum Ask {
     Paced(u32),
     /// A stream whose events come all at once: the cost of its bytes.
     Stream,
+    /// The same stream upstream, for a client that speaks Anthropic's messages: a gateway writes every event anew.
+    Translated,
 }
 
 impl Ask {
@@ -43,7 +47,7 @@ impl Ask {
     pub(crate) fn model(self) -> String {
         match self {
             Self::Paced(pause) => format!("{PACED}{pause}"),
-            Self::Chat | Self::Image(_) | Self::Stream => "bench".to_owned(),
+            Self::Chat | Self::Image(_) | Self::Stream | Self::Translated => "bench".to_owned(),
         }
     }
 
@@ -53,7 +57,7 @@ impl Ask {
     }
 
     pub(crate) const fn is_stream(self) -> bool {
-        matches!(self, Self::Paced(_) | Self::Stream)
+        matches!(self, Self::Paced(_) | Self::Stream | Self::Translated)
     }
 
     /// The request as it goes over the wire, and where its key begins. A client that does not ask for usage: a gateway that
@@ -68,21 +72,26 @@ impl Ask {
             }
             _ => question.into(),
         };
-        let body = serde_json::json!({
+        let system = "You answer questions about rivers, briefly and without lists.";
+        let (path, members) = if self == Self::Translated {
+            ("/v1/messages", serde_json::json!({"system": system, "messages": [{"role": "user", "content": content}]}))
+        } else {
+            let messages = serde_json::json!([{"role": "system", "content": system}, {"role": "user", "content": content}]);
+            ("/v1/chat/completions", serde_json::json!({ "messages": messages }))
+        };
+        let mut body = serde_json::json!({
             "model": self.model(),
-            "messages": [
-                {"role": "system", "content": "You answer questions about rivers, briefly and without lists."},
-                {"role": "user", "content": content},
-            ],
             "temperature": 0.2,
             "max_tokens": 256,
             "stream": self.is_stream(),
-        })
-        .to_string();
-        let mut text =
-            "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\naccept: application/json\r\nuser-agent: lethe-bench\r\n\
-                        authorization: Bearer "
-                .to_owned();
+        });
+        if let (Some(body), serde_json::Value::Object(members)) = (body.as_object_mut(), members) {
+            body.extend(members);
+        }
+        let body = body.to_string();
+        let mut text = format!(
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\naccept: application/json\r\nuser-agent: lethe-bench\r\nauthorization: Bearer "
+        );
         let at = text.len();
         // Writing to a String does not fail.
         let _ = write!(text, "{key}\r\n{headers}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len());
@@ -102,7 +111,9 @@ impl Ask {
 
     /// Whether `body` is the whole answer, as the client gets it: byte for byte, or in a proxy's own words.
     pub(crate) fn accepts(self, body: &[u8], rewritten: bool) -> bool {
-        if self.is_stream() {
+        if self == Self::Translated && body.ends_with(STOPPED) {
+            memmem::find_iter(body, b"\"text_delta\"").count() == EVENTS - 3
+        } else if self.is_stream() {
             body.len() > EVENTS * 100 && body.ends_with(DONE)
         } else if rewritten {
             memmem::find(body, b"the river of forgetting").is_some() && body.trim_ascii_end().ends_with(b"}")

@@ -74,6 +74,13 @@ pub(crate) static ROWS: &[Row] = &[
     row("paced-50", "200 streams at once, an event every 50 ms", Ask::Paced(50), How::Paced(200), Legs::PLAIN),
     row("body-1m", "Requests with an image of 1 MiB, 8 connections", Ask::Image(MIB), How::Closed(8), Legs::PLAIN),
     row("body-10m", "Requests with an image of 10 MiB, 4 connections", Ask::Image(10 * MIB), How::Closed(4), Legs::PLAIN),
+    row(
+        "translate",
+        "Streams of 66 events for a client that speaks Anthropic's messages, an upstream that speaks chat completions, 64 connections",
+        Ask::Translated,
+        How::Closed(64),
+        Legs::PLAIN,
+    ),
     row("keys", "Chat completions with 1 key and with 100,000, taken at random", Ask::Chat, How::Keys(100_000), Legs::PLAIN),
     row("memory", "Memory at 1,000 open streams, an event each second", Ask::Paced(1000), How::Held(1000), Legs::PLAIN),
     row("start", "From the start of the process to the first answer", Ask::Chat, How::Start, Legs::PLAIN),

@@ -106,7 +106,7 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin>(mut socket: S, answers: R
     while let Some(ask) = request(&mut socket, &mut inbuf).await? {
         match ask {
             Ask::Chat | Ask::Image(_) => socket.write_all(&answers.json).await?,
-            Ask::Stream => socket.write_all(&answers.stream).await?,
+            Ask::Stream | Ask::Translated => socket.write_all(&answers.stream).await?,
             Ask::Paced(pause) => paced(&mut socket, &answers, Duration::from_millis(pause.into())).await?,
         }
         // A TLS stream keeps what the socket did not take.

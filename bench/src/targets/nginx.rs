@@ -81,7 +81,7 @@ impl Target for Nginx {
         match row.ask {
             Ask::Chat => vec![door("nginx", self.ports.json)],
             Ask::Paced(_) => vec![door("nginx", self.ports.events)],
-            Ask::Stream => vec![door("nginx", self.ports.stream)],
+            Ask::Stream | Ask::Translated => vec![door("nginx", self.ports.stream)],
             Ask::Image(_) => vec![
                 door("nginx, request buffered in memory", self.ports.json),
                 door("nginx, request not buffered", self.ports.unbuffered),
