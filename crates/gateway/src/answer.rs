@@ -136,7 +136,9 @@ async fn whole(
     if answer.is_error {
         return fail(connection, Failure::ErrorInAnswer, Some(&served), meter).await;
     }
+    // The provider has done its part, however long the client takes for its own.
     open.served();
+    drop(open);
     answering.done();
     meter.units = Some(units(answer.usage, prompt, estimate(answer.said_bytes)));
     if let Some(client) = client {
