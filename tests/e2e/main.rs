@@ -11,6 +11,7 @@ mod embedded;
 mod lifecycle;
 mod metering;
 mod provider_test;
+mod routing;
 mod supervision;
 
 use std::sync::OnceLock;

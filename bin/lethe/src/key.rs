@@ -9,6 +9,7 @@ use crate::{call::call, failure::Failure, place::Place, records::time, say};
 #[command(after_help = "\
 Examples:
   lethe key create --name ci
+  lethe key create --name clinic --region eu
   lethe key list
   lethe key revoke 3")]
 pub(crate) struct Args {
@@ -19,13 +20,16 @@ pub(crate) struct Args {
 #[derive(clap::Subcommand)]
 enum Command {
     /// Make a key; it is shown once and kept as a hash only
-    #[command(after_help = "Example:\n  lethe key create --name ci")]
+    #[command(after_help = "Examples:\n  lethe key create --name ci\n  lethe key create --name clinic --region eu")]
     Create {
         #[command(flatten)]
         place: Place,
         /// What you will recognise it by
         #[arg(long, value_name = "NAME", default_value = "key")]
         name: String,
+        /// Serve its requests by providers with this region only
+        #[arg(long, value_name = "REGION")]
+        region: Option<String>,
         /// One JSON object
         #[arg(long)]
         json: bool,
@@ -54,8 +58,8 @@ enum Command {
 
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     match args.command {
-        Command::Create { place, name, json } => {
-            let key = call(&place, Method::POST, "/v1/keys", Some(&json!({ "name": name }))).await?;
+        Command::Create { place, name, region, json } => {
+            let key = call(&place, Method::POST, "/v1/keys", Some(&json!({ "name": name, "region": region }))).await?;
             if json {
                 say::line(&key.to_string());
             } else {
@@ -107,10 +111,18 @@ pub(crate) fn in_force(key: &Value) -> Option<u64> {
 
 fn table(keys: &[Value]) -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
-    table.load_preset(comfy_table::presets::NOTHING).set_header(["ID", "NAME", "ACCOUNT", "CREATED (UTC)", "REVOKED (UTC)"]);
+    table.load_preset(comfy_table::presets::NOTHING).set_header([
+        "ID",
+        "NAME",
+        "ACCOUNT",
+        "REGION",
+        "CREATED (UTC)",
+        "REVOKED (UTC)",
+    ]);
     for key in keys {
         let at = |name: &str| key.get(name).and_then(Value::as_i64).map_or_else(|| "-".to_owned(), time);
-        table.add_row([text(key, "id"), text(key, "name"), text(key, "account"), at("created_ms"), at("revoked_ms")]);
+        let [id, name, account, region] = ["id", "name", "account", "region"].map(|name| text(key, name));
+        table.add_row([id, name, account, region, at("created_ms"), at("revoked_ms")]);
     }
     table
 }
@@ -118,8 +130,8 @@ fn table(keys: &[Value]) -> comfy_table::Table {
 fn text(value: &Value, name: &str) -> String {
     match value.get(name) {
         Some(Value::String(text)) => text.clone(),
+        None | Some(Value::Null) => "-".to_owned(),
         Some(other) => other.to_string(),
-        None => "-".to_owned(),
     }
 }
 
@@ -137,10 +149,14 @@ mod tests {
     }
 
     #[test]
-    fn a_listed_key_has_a_line() {
-        let table =
-            table(&[json!({ "id": 3, "name": "ci", "account": "acct_1", "created_ms": 0, "revoked_ms": null })]).to_string();
-        assert_eq!(table.lines().count(), 2);
-        assert!(table.contains("1970-01-01T00:00:00.000Z"));
+    fn a_listed_key_has_a_line_with_its_region() {
+        let key =
+            |region| json!({ "id": 3, "name": "ci", "account": "acct_1", "created_ms": 0, "revoked_ms": null, "region": region });
+        let table = table(&[key(Some("eu-west")), key(None)]).to_string();
+        let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(lines.len(), 3, "{table}");
+        assert_eq!(lines[0], ["ID", "NAME", "ACCOUNT", "REGION", "CREATED", "(UTC)", "REVOKED", "(UTC)"]);
+        assert_eq!(lines[1], ["3", "ci", "acct_1", "eu-west", "1970-01-01T00:00:00.000Z", "-"]);
+        assert_eq!(lines[2], ["3", "ci", "acct_1", "-", "1970-01-01T00:00:00.000Z", "-"]);
     }
 }

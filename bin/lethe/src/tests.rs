@@ -34,6 +34,7 @@ fn the_contract_parses() {
         "lethe reload --state elsewhere",
         "lethe upgrade --state elsewhere",
         "lethe key create --name ci",
+        "lethe key create --name ci --region eu --json",
         "lethe key list --json",
         "lethe key revoke 3",
         "lethe config check",

@@ -48,6 +48,30 @@ async fn keys_are_made_shown_once_and_revoked() {
 }
 
 #[tokio::test]
+async fn a_keys_region_is_kept_and_listed() {
+    let folder = TempDir::new().unwrap();
+    let control = Control::start(&folder).await;
+    for (body, region) in [
+        (r#"{"name":"clinic","region":"eu"}"#, Some("eu")),
+        (r#"{"name":"longest","region":"eu-central-1-ab"}"#, Some("eu-central-1-ab")),
+        (r#"{"name":"null","region":null}"#, None),
+        (r#"{"name":"nowhere"}"#, None),
+    ] {
+        let made = control.ask("POST", "/v1/keys", body).await;
+        assert_eq!((made.status, made.body["region"].as_str()), (201, region), "{body}");
+    }
+    let regions = |body: &serde_json::Value| -> Vec<Option<String>> {
+        body["keys"].as_array().unwrap().iter().map(|key| key["region"].as_str().map(str::to_owned)).collect()
+    };
+    let expected = [None, Some("eu"), Some("eu-central-1-ab"), None, None].map(|region| region.map(str::to_owned));
+    assert_eq!(regions(&control.ask("GET", "/v1/keys", "").await.body), expected);
+    control.end().await;
+    let again = Control::start(&folder).await;
+    assert_eq!(regions(&again.ask("GET", "/v1/keys", "").await.body), expected, "another start has them");
+    again.end().await;
+}
+
+#[tokio::test]
 async fn a_refusal_is_json_with_a_code_and_nothing_is_cached() {
     let folder = TempDir::new().unwrap();
     let control = Control::start(&folder).await;
@@ -59,6 +83,10 @@ async fn a_refusal_is_json_with_a_code_and_nothing_is_cached() {
         ("POST", "/v1/keys", large.as_str(), 400, "invalid_body"),
         ("POST", "/v1/keys", r#"{"name":""}"#, 400, "invalid_name"),
         ("POST", "/v1/keys", long.as_str(), 400, "invalid_name"),
+        ("POST", "/v1/keys", r#"{"name":"n","region":"Canary-Text"}"#, 400, "invalid_region"),
+        ("POST", "/v1/keys", r#"{"name":"n","region":""}"#, 400, "invalid_region"),
+        ("POST", "/v1/keys", r#"{"name":"n","region":"canary-text-that"}"#, 400, "invalid_region"),
+        ("POST", "/v1/keys", r#"{"name":"n","region":["eu"]}"#, 400, "invalid_body"),
         ("GET", "/v1/keys?after=canary-text", "", 400, "invalid_query"),
         ("PUT", "/v1/keys", "", 405, "method_not_allowed"),
         ("DELETE", "/v1/keys/77", "", 404, "not_found"),
@@ -71,7 +99,7 @@ async fn a_refusal_is_json_with_a_code_and_nothing_is_cached() {
         let answer = control.ask(method, path, body).await;
         assert_eq!((answer.status, answer.body["error"]["code"].as_str()), (status, Some(code)), "{method} {path}");
         assert!(answer.body["error"]["message"].is_string());
-        assert!(!answer.body.to_string().contains("canary"));
+        assert!(!answer.body.to_string().to_ascii_lowercase().contains("canary"));
         assert!(answer.head.contains("cache-control: no-store"));
     }
     for path in ["/v1/keys", "/v1/records?after=0&limit=5", "/v1/status"] {

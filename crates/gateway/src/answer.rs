@@ -13,7 +13,7 @@ use lethe_wire::openai::ChatStream;
 use lethe_wire::passage::{Framing, Passage};
 use lethe_wire::withhold::cached_counts;
 
-use crate::attempts::{Answered, Served, retry_after};
+use crate::attempts::{self, Answered, Served, retry_after};
 use crate::budget::Share;
 use crate::counts;
 use crate::meter::{CLIENT_GONE, Meter, Units, estimate};
@@ -28,7 +28,7 @@ const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
 /// A provider's error may be this long.
 const ERROR_LIMIT: usize = 1024 * 1024;
 /// `Retry-After` beyond a day is not passed on.
-const RETRY_LIMIT: u64 = 86_400;
+const RETRY_LIMIT: u32 = 86_400;
 
 /// What is left to do on the client's connection.
 pub(crate) enum After {
@@ -103,7 +103,7 @@ pub(crate) async fn pass(
             fail(connection, Failure::of_status(status), Some(&answered.served), meter).await
         }
         (400.., _, Media::Json) => pass_error(connection, answered, share, meter).await,
-        (status @ (429 | 500..=599), ..) => fail(connection, Failure::of_status(status), Some(&answered.served), meter).await,
+        (429 | 500..=599, ..) => fail_as(connection, &answered.answering, &answered.served, meter).await,
         _ => fail(connection, Failure::Malformed, Some(&answered.served), meter).await,
     }
 }
@@ -116,8 +116,7 @@ async fn whole(
     prompt: u32,
     mut meter: Meter,
 ) -> After {
-    let Answered { mut answering, api, client, withholds_cached, served, open, .. } = answered;
-    let _open = open;
+    let Answered { mut answering, api, client, withholds_cached, served, mut open } = answered;
     let base = share.bytes();
     let read = tokio::select! {
         biased;
@@ -127,7 +126,10 @@ async fn whole(
     meter.units = Some(Units { input: prompt, output: 0, reported: false });
     let mut body = match read {
         Ok(body) => body,
-        Err(Unread::Failure(failure)) => return fail(connection, failure, Some(&served), meter).await,
+        Err(Unread::Failure(failure)) => {
+            attempts::broke(&mut open, failure);
+            return fail(connection, failure, Some(&served), meter).await;
+        }
         Err(Unread::Overloaded) => return tell(connection, &Problem::overloaded(), Some(&served), meter).await,
     };
     let Ok(answer) = inspect_answer(body.expose()) else {
@@ -136,6 +138,9 @@ async fn whole(
     if answer.is_error {
         return fail(connection, Failure::ErrorInAnswer, Some(&served), meter).await;
     }
+    // The provider has done its part, however long the client takes for its own.
+    open.served();
+    drop(open);
     answering.done();
     meter.units = Some(units(answer.usage, prompt, estimate(answer.said_bytes)));
     if withholds_cached {
@@ -193,8 +198,6 @@ async fn pass_error(connection: &mut ServerConn<Socket>, answered: Answered, sha
         status @ (400..=499 | 500 | 502..=504 | 529) => status,
         _ => 502,
     };
-    let retry_after = retry_after(&answering.head).map(|time| time.as_secs()).filter(|seconds| *seconds <= RETRY_LIMIT);
-    let retry_after = retry_after.and_then(|seconds| u32::try_from(seconds).ok());
     let read = tokio::select! {
         biased;
         read = answering.read_all(ERROR_LIMIT, share) => read,
@@ -211,9 +214,10 @@ async fn pass_error(connection: &mut ServerConn<Socket>, answered: Answered, sha
     }
     if inspect_answer(body.expose()).is_err() {
         // Google answers with an array of one error where it streams.
-        return fail(connection, Failure::of_status(status), Some(&served), meter).await;
+        return fail_as(connection, &answering, &served, meter).await;
     }
     meter.failed(Failure::of_status(answering.head.status));
+    let retry_after = passed_on(&answering);
     answering.done();
     if client.is_some() {
         let message = lethe_wire::error::message(body.expose()).unwrap_or(Str::constant("The provider refused the request."));
@@ -250,6 +254,21 @@ pub(crate) async fn fail(connection: &mut ServerConn<Socket>, failure: Failure, 
         return After::Close;
     }
     tell(connection, &Problem::provider(failure), served, meter).await
+}
+
+/// Tells the client what the provider's status says where its words cannot be passed on.
+async fn fail_as(connection: &mut ServerConn<Socket>, answering: &Answering, served: &Served, meter: Meter) -> After {
+    let failure = Failure::of_status(answering.head.status);
+    meter.failed(failure);
+    let mut problem = Problem::provider(failure);
+    problem.retry_after = passed_on(answering);
+    tell(connection, &problem, Some(served), meter).await
+}
+
+/// A provider's `Retry-After`, for the client.
+fn passed_on(answering: &Answering) -> Option<u32> {
+    let seconds = retry_after(&answering.head)?.as_secs();
+    u32::try_from(seconds).ok().filter(|seconds| *seconds <= RETRY_LIMIT)
 }
 
 /// Tells the client what is wrong, and records the status.

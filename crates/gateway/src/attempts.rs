@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use lethe_http1::{ResponseHead, ServerConn};
 use lethe_policy::PromptCache;
 use lethe_tls::Socket;
-use lethe_types::{Api, Failure};
+use lethe_types::{Api, Failure, RouteId};
 use lethe_wire::client::Client;
 use tokio::time::{sleep, timeout};
 
@@ -40,8 +40,6 @@ pub(crate) struct Answered {
     pub(crate) client: Option<Box<Client>>,
     /// What came from the provider's cache is not told: accounts share it.
     pub(crate) withholds_cached: bool,
-    /// When the answer must be over.
-    pub(crate) deadline: Instant,
     pub(crate) served: Served,
     /// Counted as open until the answer is over.
     pub(crate) open: Open,
@@ -94,6 +92,64 @@ impl From<Stop> for Unanswered {
     }
 }
 
+/// A route whose turn it is: what it is sent, and its place among the requests that are open there.
+struct Turn {
+    candidate: Candidate,
+    ask: Ask,
+    open: Open,
+    /// Before it is asked.
+    pause: Duration,
+}
+
+/// The routes that are left, and why others were passed over.
+struct Queue {
+    candidates: VecDeque<Candidate>,
+    /// The first route whose format could not express the request, and why.
+    refusal: Option<(RouteId, Problem)>,
+    /// A provider had as many requests as it may.
+    busy: bool,
+}
+
+impl Queue {
+    /// The next route that can be told the request and has room for it.
+    fn next(&mut self, received: &Received) -> Option<Turn> {
+        while let Some(candidate) = self.candidates.pop_front() {
+            let ask = match received.outgoing(&candidate) {
+                Ok(ask) => ask,
+                // Another provider may take what this one cannot be told.
+                Err(problem) => {
+                    self.refusal.get_or_insert((candidate.id, problem));
+                    continue;
+                }
+            };
+            match candidate.upstream.health.open(candidate.upstream.max_concurrent) {
+                Some(open) => return Some(Turn { candidate, ask, open, pause: Duration::ZERO }),
+                None => self.busy = true,
+            }
+        }
+        None
+    }
+
+    /// The same route once more, after a pause. Its place is given back and taken anew.
+    fn again(&mut self, candidate: Candidate, open: Open, pause: Duration, received: &Received) -> Option<Turn> {
+        drop(open);
+        self.candidates.push_back(candidate);
+        self.next(received).map(|turn| Turn { pause, ..turn })
+    }
+
+    /// Why no route was asked at all. One that is busy may serve the next try; one that cannot be told the request never will.
+    fn nobody(self, meter: &mut Meter) -> Stop {
+        match self.refusal {
+            _ if self.busy => Problem::provider_busy().into(),
+            Some((route, problem)) => {
+                meter.route = route;
+                problem.into()
+            }
+            None => Problem::terms().into(),
+        }
+    }
+}
+
 /// Asks `candidates` in their order.
 pub(crate) async fn ask(
     connection: &mut ServerConn<Socket>,
@@ -105,31 +161,18 @@ pub(crate) async fn ask(
 ) -> Result<Answered, Unanswered> {
     let prompt = estimate(received.inspected.prompt_bytes);
     let base = share.bytes();
-    let mut queue: VecDeque<(Candidate, Duration)> =
-        candidates.into_iter().map(|candidate| (candidate, Duration::ZERO)).collect();
-    let (mut attempts, mut refusal, mut busy, mut failed) = (0, None, false, None);
-    while let Some((candidate, wait)) = queue.pop_front() {
-        let mut ask = match received.outgoing(&candidate) {
-            Ok(ask) => ask,
-            // Another provider may take what this one cannot be told.
-            Err(problem) => {
-                meter.route = candidate.id;
-                refusal.get_or_insert(problem);
-                continue;
-            }
-        };
-        let upstream = &candidate.upstream;
-        let Some(open) = upstream.health.open(upstream.max_concurrent) else {
-            busy = true;
-            continue;
-        };
+    let mut queue = Queue { candidates: candidates.into(), refusal: None, busy: false };
+    let Some(mut turn) = queue.next(received) else { return Err(queue.nobody(meter).into()) };
+    let mut attempts = 0;
+    loop {
+        let Turn { candidate, mut ask, mut open, pause } = turn;
         if ask.client.is_some() && !share.holds_block(base, ask.body.capacity()) {
             return Err(Stop::from(Problem::overloaded()).into());
         }
         meter.route = candidate.id;
-        if !wait.is_zero() {
+        if !pause.is_zero() {
             tokio::select! {
-                () = sleep(wait) => {}
+                () = sleep(pause) => {}
                 () = connection.gone() => return Err(Stop::Gone.into()),
             }
         }
@@ -138,38 +181,41 @@ pub(crate) async fn ask(
         }
         attempts += 1;
         let served = Served::new(&candidate, &ask, attempts);
+        let withholds_cached = candidate.upstream.prompt_cache != PromptCache::Isolated;
         let (api, client, started) = (ask.api, ask.client.take(), Instant::now());
         let answering = tokio::select! {
             biased;
-            answering = upstreams.ask(Arc::clone(upstream), ask) => answering,
+            answering = upstreams.ask(Arc::clone(&candidate.upstream), ask) => answering,
             () = connection.gone() => Err(Failure::ClientGone),
         };
-        let now = Instant::now();
-        let (failure, retry_after) = match &answering {
-            Ok(answering) => (failing(answering.head.status), retry_after(&answering.head)),
-            Err(failure) => (Some(*failure), None),
+        let after = started.elapsed();
+        let failure = match &answering {
+            Ok(answering) => failing(answering.head.status),
+            Err(failure) => Some(*failure),
         };
-        match failure {
-            None => upstream.health.answered(now - started, now),
-            Some(failure) if is_the_servers(failure) => upstream.health.failed(failure, retry_after, now),
-            Some(_) => {}
-        }
-        let left = attempts < ATTEMPTS;
-        let again = failure.filter(|_| left).and_then(|failure| again(failure, now - started, attempts));
-        match (answering, failure) {
-            (_, Some(failure)) if left && may_go_elsewhere(failure) && (!queue.is_empty() || again.is_some()) => {
+        learn(&mut open, &answering, failure, after);
+        let mut following = None;
+        if let Some(failure) = failure.filter(|failure| attempts < ATTEMPTS && may_go_elsewhere(*failure)) {
+            // Before a failing answer is given up: it may be the best there is.
+            following = queue.next(received);
+            if following.is_none()
+                && let Some(pause) = again(failure, after, attempts)
+            {
+                let Some(again) = queue.again(candidate, open, pause, received) else {
+                    return Err(Unanswered::Failed(failure, Box::new(served)));
+                };
                 meter.failed(failure);
-                failed = Some((failure, served));
-                if let Some(wait) = again.filter(|_| queue.is_empty()) {
-                    queue.push_back((candidate, wait));
-                }
+                turn = again;
+                continue;
             }
-            (Ok(answering), _) => {
-                let deadline = started + upstream.total;
-                let withholds_cached = upstream.prompt_cache != PromptCache::Isolated;
-                return Ok(Answered { answering, api, client, withholds_cached, deadline, served, open });
+        }
+        match (answering, failure, following) {
+            (_, Some(failure), Some(following)) => {
+                meter.failed(failure);
+                turn = following;
             }
-            (Err(failure), _) => {
+            (Ok(answering), ..) => return Ok(Answered { answering, api, client, withholds_cached, served, open }),
+            (Err(failure), ..) => {
                 if matches!(failure, Failure::ClientGone | Failure::Cut | Failure::TimeoutFirstByte) {
                     // The provider may have read, and charge for, the prompt.
                     meter.units = Some(Units { input: prompt, output: 0, reported: false });
@@ -178,12 +224,6 @@ pub(crate) async fn ask(
             }
         }
     }
-    Err(match (failed, refusal) {
-        (Some((failure, served)), _) => Unanswered::Failed(failure, Box::new(served)),
-        (None, Some(problem)) => Stop::from(problem).into(),
-        (None, None) if busy => Stop::from(Problem::provider_busy()).into(),
-        (None, None) => Stop::from(Problem::terms()).into(),
-    })
 }
 
 /// Where metering is strict: waits until control has committed that this request is about to go upstream. Without that it does not.
@@ -199,10 +239,35 @@ async fn reserve(connection: &mut ServerConn<Socket>, shared: &Shared, prompt: u
     }
 }
 
+/// Tells the provider's health how an attempt went.
+fn learn(open: &mut Open, answering: &Result<Answering, Failure>, failure: Option<Failure>, after: Duration) {
+    let now = Instant::now();
+    match (answering, failure) {
+        (Ok(answering), None) => {
+            open.answered(after, now);
+            // A refusal of the request is the server's work done.
+            if answering.head.status != 200 {
+                open.served();
+            }
+        }
+        (Ok(answering), Some(failure)) if is_the_servers(failure) => open.failed(failure, retry_after(&answering.head), now),
+        (Err(failure), _) if is_the_servers(*failure) => open.failed(*failure, None, now),
+        _ => {}
+    }
+}
+
+/// An answer that had begun did not come to its end. What is wrong in it may be the request's doing; that it stops is not.
+pub(crate) fn broke(open: &mut Open, failure: Failure) {
+    if matches!(failure, Failure::Cut | Failure::TimeoutIdle) {
+        open.failed(failure, None, Instant::now());
+    }
+}
+
 /// What a status stands for that another provider might not answer with; `None` for an answer to be passed.
 const fn failing(status: u16) -> Option<Failure> {
     match status {
-        401 | 403 | 404 | 408 | 429 | 300..=399 | 500..=599 => Some(Failure::of_status(status)),
+        // 402: the operator's account there is empty.
+        401..=404 | 408 | 429 | 300..=399 | 500..=599 => Some(Failure::of_status(status)),
         _ => None,
     }
 }
@@ -220,6 +285,7 @@ const fn is_the_servers(failure: Failure) -> bool {
             | Failure::TimeoutConnect
             | Failure::TimeoutFirstByte
             | Failure::Tls
+            | Failure::Unauthorized
     )
 }
 

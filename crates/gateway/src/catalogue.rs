@@ -39,6 +39,8 @@ pub(crate) struct Upstream {
     pub(crate) kind: ProviderKind,
     pub(crate) dialect: Dialect,
     pub(crate) rules: Rules,
+    host: String,
+    port: u16,
     pub(crate) host_header: String,
     pub(crate) base_path: String,
     pub(crate) credential: Shown,
@@ -154,8 +156,11 @@ impl Upstream {
                 session_token: session_token.as_ref().map(keep).transpose()?,
             },
         };
-        // What is known of a provider stays known when the configuration changes.
-        let known = before.and_then(|before| before.upstreams.iter().find(|upstream| upstream.id == provider.id));
+        // What is known of a provider stays known when the configuration changes, unless it is another server now.
+        let is_same = |upstream: &&Arc<Self>| {
+            upstream.id == provider.id && upstream.host == provider.host && upstream.port == provider.port
+        };
+        let known = before.and_then(|before| before.upstreams.iter().find(is_same));
         let seconds = |seconds: u32| Duration::from_secs(seconds.into());
         // An IPv6 address stands in brackets (RFC 3986 section 3.2.2).
         let host = if provider.host.contains(':') { format!("[{}]", provider.host) } else { provider.host.clone() };
@@ -166,6 +171,8 @@ impl Upstream {
             kind: provider.kind,
             dialect: provider.dialect,
             rules: provider.rules.clone(),
+            host: provider.host.clone(),
+            port: provider.port,
             host_header: if provider.port == default_port { host } else { format!("{host}:{}", provider.port) },
             base_path: provider.base_path.clone(),
             credential,

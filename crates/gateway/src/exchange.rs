@@ -90,7 +90,7 @@ async fn prepare(
     meter: &mut Meter,
 ) -> Result<(Received, Vec<Candidate>), Stop> {
     let shared = &upstreams.shared;
-    let catalogue = upstreams.catalogue().map_err(Problem::not_ready)?;
+    upstreams.catalogue().map_err(Problem::not_ready)?;
     let mut types = head.headers().all("content-type");
     let is_json = types.next().is_some_and(|value| {
         value.split(|byte| *byte == b';').next().is_some_and(|kind| kind.trim_ascii().eq_ignore_ascii_case(JSON))
@@ -118,6 +118,8 @@ async fn prepare(
     #[cfg(feature = "fault-injection")]
     crate::fault::panic_if_asked(body.expose());
     let inspected = inspect(body.expose(), asked.api).map_err(|refusal| Problem::refusal(&refusal))?;
+    // As it is now: a body may have taken its time, and the configuration have changed meanwhile.
+    let catalogue = upstreams.catalogue().map_err(Problem::not_ready)?;
     let name = asked.model.as_deref().unwrap_or(&inspected.model);
     let (model, star) = catalogue.model(name).ok_or_else(Problem::model_unknown)?;
     let capability = asked.api.capability();
@@ -158,22 +160,21 @@ struct Wishes<'h> {
 
 impl<'h> Wishes<'h> {
     fn read(head: &'h RequestHead) -> Result<Self, Problem> {
-        let text = |name: &'static str, expected: &str| match head.headers().get(name) {
-            None => Ok(None),
-            Some(value) => std::str::from_utf8(value).map(Some).map_err(|_| Problem::own_header(name, expected)),
+        // A field that is a list may come in several lines (RFC 9110 section 5.2).
+        let all = |name: &'static str, expected: &str| {
+            let values = head.headers().all(name).map(std::str::from_utf8).collect::<Result<Vec<_>, _>>();
+            values.map_err(|_| Problem::own_header(name, expected))
         };
-        const REGION: &str = "a region, such as `eu`";
-        const PROVIDERS: &str = "ids of providers, separated by commas";
-        let region = match text("lethe-region", REGION)? {
-            None => None,
-            Some(value) => Some(Region::new(value.trim()).ok_or_else(|| Problem::own_header("lethe-region", REGION))?),
+        const REGION: &str = "one region, such as `eu`";
+        let region = match all("lethe-region", REGION)?.as_slice() {
+            [] => None,
+            [one] => Some(Region::new(one.trim()).ok_or_else(|| Problem::own_header("lethe-region", REGION))?),
+            _ => return Err(Problem::own_header("lethe-region", REGION)),
         };
-        let providers = match text("lethe-provider", PROVIDERS)? {
-            None => Vec::new(),
-            Some(value) => routing::named(value),
-        };
-        let beta = text("anthropic-beta", "names of features, separated by commas")?.unwrap_or_default();
-        let beta = beta.split(',').map(str::trim).filter(|value| !value.is_empty()).take(BETA_LIMIT).map(str::to_owned).collect();
+        let providers = routing::named(&all("lethe-provider", "ids of providers, separated by commas")?);
+        let beta = all("anthropic-beta", "names of features, separated by commas")?;
+        let beta = beta.iter().flat_map(|value| value.split(',')).map(str::trim).filter(|value| !value.is_empty());
+        let beta = beta.take(BETA_LIMIT).map(str::to_owned).collect();
         Ok(Self { region, providers, beta })
     }
 }

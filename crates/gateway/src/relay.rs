@@ -1,7 +1,5 @@
 //! Passing a streamed answer: events as they come, joined into one write where several have arrived.
 
-use std::time::Instant;
-
 use lethe_content::ContentBuf;
 use lethe_http1::{Response, ServerConn};
 use lethe_tls::Socket;
@@ -11,7 +9,7 @@ use lethe_wire::openai::ChatStream;
 use lethe_wire::passage::Passage;
 
 use crate::answer::{self, Wish};
-use crate::attempts::Answered;
+use crate::attempts::{self, Answered};
 use crate::budget::{SMALL_BYTES, Share};
 use crate::counts;
 use crate::meter::{CLIENT_GONE, Meter, Units};
@@ -96,8 +94,7 @@ pub(crate) async fn stream(
     share: &mut Share,
     meter: &mut Meter,
 ) -> Ended {
-    let Answered { mut answering, deadline, served, open, .. } = answered;
-    let _open = open;
+    let Answered { mut answering, served, mut open, .. } = answered;
     let content_type = if wish.array { "application/json" } else { "text/event-stream" };
     let fields = served.fields();
     connection.start(Response { status: 200, content_type, fields: &fields, ..Response::default() });
@@ -115,8 +112,7 @@ pub(crate) async fn stream(
             return broken(connection, stream, wish.api, &Problem::overloaded()).await;
         }
         let fault = match read {
-            Ok(true) if Instant::now() < deadline => stream.pass(&mut pending, &mut out).err().map(|_| Failure::Malformed),
-            Ok(true) => Some(Failure::TimeoutTotal),
+            Ok(true) => stream.pass(&mut pending, &mut out).err().map(|_| Failure::Malformed),
             Ok(false) => stream.end(&mut out).err().map(|_| Failure::Cut),
             // The last line has passed: what becomes of the connection after it does not matter.
             Err(_) if stream.done() => None,
@@ -148,12 +144,14 @@ pub(crate) async fn stream(
             return Ended::Broken(502);
         }
         if ends {
+            open.served();
             drain(answering).await;
             return Ended::Clean;
         }
     };
     meter.units = Some(stream.units(prompt));
     meter.failed(failure);
+    attempts::broke(&mut open, failure);
     if failure == Failure::ClientGone {
         return Ended::Broken(CLIENT_GONE);
     }

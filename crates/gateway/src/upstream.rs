@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use lethe_content::ContentBuf;
 use lethe_http1::{ClientConn, ClientError, ResponseHead, within};
@@ -35,6 +36,8 @@ pub(crate) struct Upstreams {
 /// An answer whose head has arrived.
 pub(crate) struct Answering {
     pub(crate) head: ResponseHead,
+    /// When the answer must be over.
+    deadline: Instant,
     connection: ClientConn<Socket>,
     upstream: Arc<Upstream>,
     upstreams: Rc<Upstreams>,
@@ -61,14 +64,17 @@ impl Upstreams {
 
     /// Sends `ask` and waits for the answer's head, all within the upstream's first-byte limit. Dropping the future cancels.
     pub(crate) async fn ask(self: &Rc<Self>, upstream: Arc<Upstream>, ask: Ask) -> Result<Answering, Failure> {
-        timeout(upstream.first_byte, self.exchange(upstream, ask)).await.unwrap_or(Err(Failure::TimeoutFirstByte))
+        let deadline = Instant::now() + upstream.total;
+        let late = if upstream.total < upstream.first_byte { Failure::TimeoutTotal } else { Failure::TimeoutFirstByte };
+        let limit = upstream.first_byte.min(upstream.total);
+        timeout(limit, self.exchange(upstream, ask, deadline)).await.unwrap_or(Err(late))
     }
 
-    async fn exchange(self: &Rc<Self>, upstream: Arc<Upstream>, ask: Ask) -> Result<Answering, Failure> {
+    async fn exchange(self: &Rc<Self>, upstream: Arc<Upstream>, ask: Ask, deadline: Instant) -> Result<Answering, Failure> {
         let request = write(&upstream, &ask).ok_or(Failure::Internal)?;
         if let Some(mut connection) = self.pool.take(upstream.unique) {
             match exchange(&mut connection, &request, &ask).await {
-                Ok(head) => return Ok(self.answering(head, connection, upstream)),
+                Ok(head) => return Ok(self.answering(head, connection, upstream, deadline)),
                 // The server closed an idle connection as this request left: it has not been read, so ask anew once.
                 Err(ClientError::NoAnswer) => {}
                 Err(error) => return Err(failure(error)),
@@ -76,11 +82,17 @@ impl Upstreams {
         }
         let mut connection = ClientConn::new(self.connect(&upstream).await?);
         let head = exchange(&mut connection, &request, &ask).await.map_err(failure)?;
-        Ok(self.answering(head, connection, upstream))
+        Ok(self.answering(head, connection, upstream, deadline))
     }
 
-    fn answering(self: &Rc<Self>, head: ResponseHead, connection: ClientConn<Socket>, upstream: Arc<Upstream>) -> Answering {
-        Answering { head, connection, upstream, upstreams: Rc::clone(self) }
+    fn answering(
+        self: &Rc<Self>,
+        head: ResponseHead,
+        connection: ClientConn<Socket>,
+        upstream: Arc<Upstream>,
+        deadline: Instant,
+    ) -> Answering {
+        Answering { head, deadline, connection, upstream, upstreams: Rc::clone(self) }
     }
 
     async fn connect(&self, upstream: &Upstream) -> Result<Socket, Failure> {
@@ -155,9 +167,14 @@ const fn failure(error: ClientError) -> Failure {
 impl Answering {
     /// Appends what has arrived of the body to `out`, waiting for at least one byte; false at its end.
     pub(crate) async fn read_some(&mut self, out: &mut ContentBuf) -> Result<bool, Failure> {
-        match within(self.upstream.idle, self.connection.read_some(out)).await {
+        let (idle, left) = (self.upstream.idle, self.deadline.saturating_duration_since(Instant::now()));
+        if left.is_zero() {
+            return Err(Failure::TimeoutTotal);
+        }
+        match within(idle.min(left), self.connection.read_some(out)).await {
             Ok(Ok(more)) => Ok(more),
             Ok(Err(error)) => Err(failure(error)),
+            Err(_) if left < idle => Err(Failure::TimeoutTotal),
             Err(_) => Err(Failure::TimeoutIdle),
         }
     }

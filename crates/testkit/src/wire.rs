@@ -11,10 +11,14 @@ use crate::gauge::within;
 /// What is said to a request.
 #[derive(Clone)]
 pub enum Say {
+    /// These bytes after a while; the connection stays open.
+    After(Duration, Vec<u8>),
     /// These bytes; the connection stays open.
     Bytes(Vec<u8>),
     /// These bytes, then the end.
     BytesAndClose(Vec<u8>),
+    /// The first once, then the second ten times a second, until nobody takes them.
+    Drip(Vec<u8>, Vec<u8>),
     /// The first once, then the second over and over, until nobody takes them.
     Forever(Vec<u8>, Vec<u8>),
 }
@@ -101,9 +105,20 @@ fn serve(mut socket: TcpStream, state: &Mutex<State>) {
                 state.say.clone()
             };
             let goes_on = match say {
+                Say::After(time, bytes) => {
+                    thread::sleep(time);
+                    socket.write_all(&bytes).is_ok()
+                }
                 Say::Bytes(bytes) => socket.write_all(&bytes).is_ok(),
                 Say::BytesAndClose(bytes) => {
                     let _ = socket.write_all(&bytes);
+                    false
+                }
+                Say::Drip(first, rest) => {
+                    let _ = socket.write_all(&first);
+                    while socket.write_all(&rest).is_ok() {
+                        thread::sleep(Duration::from_millis(100));
+                    }
                     false
                 }
                 Say::Forever(first, rest) => {
