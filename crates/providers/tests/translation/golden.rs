@@ -90,6 +90,7 @@ impl Case {
         root().join(self.kind.folder()).join(self.api.name()).join(format!("{}.{side}.json", self.case))
     }
 
+    /// What was approved.
     fn approved(&self) -> Value {
         let path = self.path("out");
         serde_json::from_slice(&std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display())).unwrap()).unwrap()

@@ -10,6 +10,7 @@
 mod frames;
 mod golden;
 mod meaning;
+mod page;
 mod translate;
 
 use golden::{Case, Kind};
