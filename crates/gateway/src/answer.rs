@@ -7,8 +7,8 @@ use lethe_tls::Socket;
 use lethe_types::{Api, Capability, Failure};
 use lethe_wire::answer::inspect_answer;
 use lethe_wire::client::Client;
-use lethe_wire::conversation::{Malformed, Str, Usage};
-use lethe_wire::error::{ErrorBody, ErrorType};
+use lethe_wire::conversation::{Malformed, Usage};
+use lethe_wire::error::ErrorBody;
 use lethe_wire::openai::ChatStream;
 use lethe_wire::passage::{Framing, Passage};
 use lethe_wire::withhold::cached_counts;
@@ -220,14 +220,7 @@ async fn pass_error(connection: &mut ServerConn<Socket>, answered: Answered, sha
     let retry_after = passed_on(&answering);
     answering.done();
     if client.is_some() {
-        let message = lethe_wire::error::message(body.expose()).unwrap_or(Str::constant("The provider refused the request."));
-        let kind = match status {
-            429 => ErrorType::RateLimit,
-            400..=499 => ErrorType::InvalidRequest,
-            _ => ErrorType::Provider,
-        };
-        let error = ErrorBody { status, message, kind, param: None, code: Failure::of_status(status).name() };
-        body = error.write_wire(meter.api);
+        body = ErrorBody::of_provider(status, body.expose()).write_wire(meter.api);
     }
     let fields = served.fields();
     let response = Response { status, content_type: JSON, retry_after, fields: &fields, ..Response::default() };

@@ -32,10 +32,10 @@ impl Stream {
         }
     }
 
-    fn end(&mut self, out: &mut ContentBuf) -> Result<(), Malformed> {
+    fn end(&mut self, pending: &mut ContentBuf, out: &mut ContentBuf) -> Result<(), Malformed> {
         match self {
             Self::Chat(chat) => chat.end(out),
-            Self::Passage(passage) => passage.end(out),
+            Self::Passage(passage) => passage.end(pending, out),
         }
     }
 
@@ -113,7 +113,7 @@ pub(crate) async fn stream(
         }
         let fault = match read {
             Ok(true) => stream.pass(&mut pending, &mut out).err().map(|_| Failure::Malformed),
-            Ok(false) => stream.end(&mut out).err().map(|_| Failure::Cut),
+            Ok(false) => stream.end(&mut pending, &mut out).err().map(|_| Failure::Cut),
             // The last line has passed: what becomes of the connection after it does not matter.
             Err(_) if stream.done() => None,
             // What had arrived before the fault is passed all the same.

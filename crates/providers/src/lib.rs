@@ -8,7 +8,6 @@ mod azure;
 pub mod bedrock;
 mod call;
 pub mod cohere;
-mod field;
 pub mod formats;
 mod gemini;
 mod head;

@@ -7,8 +7,12 @@ mod frames;
 use lethe_content::ContentBuf;
 use lethe_providers::{bedrock, cohere, formats, ollama};
 use lethe_types::Api;
-use lethe_wire::conversation::{Event, Finish, Malformed, Sending, StreamReader, Usage};
+use lethe_wire::conversation::{
+    Event, Finish, Identity, Malformed, Message, PartKind, Request, Role, Sending, Str, StreamReader, StreamWriter, Thinking,
+    Usage, Wanted,
+};
 use lethe_wire::openai;
+use lethe_wire::passage::Passage;
 use lethe_wire::refusal::Refusal;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -54,15 +58,15 @@ fn what_cannot_be_said_is_refused_by_name() {
     assert_eq!(refused(Api::CohereChat, one_of_two, "\"x\""), Some("tool_choice"));
     assert_eq!(refused(Api::Converse, one_of_two, "\"x\""), None);
     let document = r#"[{"type":"file","file":{"filename":"a.pdf","file_data":"data:application/pdf;base64,AAAA"}}]"#;
-    assert_eq!(refused(Api::CohereChat, "", document), Some("documents"));
-    assert_eq!(refused(Api::OllamaChat, "", document), Some("documents"));
+    assert_eq!(refused(Api::CohereChat, "", document), Some("messages.content.file"));
+    assert_eq!(refused(Api::OllamaChat, "", document), Some("messages.content.file"));
     let sheet = r#"[{"type":"file","file":{"file_data":"data:application/zip;base64,AAAA"}}]"#;
-    assert_eq!(refused(Api::Converse, "", sheet), Some("document type"));
+    assert_eq!(refused(Api::Converse, "", sheet), Some("messages.content.file"));
     let detailed = r#"[{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA","detail":"low"}}]"#;
-    assert_eq!(refused(Api::Converse, "", detailed), Some("image detail"));
-    assert_eq!(refused(Api::OllamaChat, "", detailed), Some("image detail"));
+    assert_eq!(refused(Api::Converse, "", detailed), Some("messages.content.image_url.detail"));
+    assert_eq!(refused(Api::OllamaChat, "", detailed), Some("messages.content.image_url.detail"));
     let sound = r#"[{"type":"input_audio","input_audio":{"data":"AAAA","format":"wav"}}]"#;
-    assert_eq!(refused(Api::CohereChat, "", sound), Some("sound"));
+    assert_eq!(refused(Api::CohereChat, "", sound), Some("messages.content.input_audio"));
 }
 
 #[test]
@@ -111,6 +115,24 @@ fn calls_are_not_left_without_their_functions() {
     assert_eq!(write(&body).unwrap()["toolConfig"], Value::Null);
     assert_eq!(write(&called), Err(Refusal::Untranslatable { field: "tool_choice", target: Api::Converse }));
     assert!(write(&called.replace(r#","tool_choice":"none""#, "")).is_ok(), "control");
+}
+
+/// Thoughts of which only an id is known say nothing here, and a content without parts would be refused.
+#[test]
+fn thoughts_without_content_are_left_out() {
+    let thought = || PartKind::Reasoning(Thinking { id: Some(Str::of("rs_1")), ..Thinking::default() });
+    let mut request = Request::new(Api::Chat);
+    for (role, parts) in [
+        (Role::User, vec![PartKind::Text(Str::of("a")).into()]),
+        (Role::Assistant, vec![thought().into()]),
+        (Role::User, vec![PartKind::Text(Str::of("b")).into()]),
+    ] {
+        request.messages.push(Message { role, name: None, parts });
+    }
+    let mut out = ContentBuf::new();
+    formats::write_request(Api::GenerateContent, &request, &Sending { model: "m", max_output_tokens: None }, &mut out).unwrap();
+    let expected = json!({"contents": [{"role": "user", "parts": [{"text": "a"}]}, {"role": "user", "parts": [{"text": "b"}]}]});
+    assert_eq!(serde_json::from_slice::<Value>(out.expose()).unwrap(), expected);
 }
 
 #[test]
@@ -185,6 +207,30 @@ fn an_end_is_an_end_and_an_error_is_told() {
     let done = r#"{"message":{"content":"x"},"done":true,"eval_count":3}"#;
     let all = ["other", "x", "0 3", "finish"].map(str::to_owned).to_vec();
     assert_eq!(told(&mut ollama, &[("", done)]).ok(), Some((all, true, true)));
+}
+
+/// Each line ends with a line feed but the last one, which a server may leave open; one that is half a line is a cut.
+#[test]
+fn a_last_line_needs_no_line_feed() {
+    let passed = |bytes: &[u8], writes: bool| {
+        let (framing, reader) = formats::reader(Api::OllamaChat, !writes).unwrap();
+        let identity = Identity { id: "1".into(), created: 2, model: "m".into() };
+        let writer = writes.then(|| Box::new(openai::Writer::new(identity, Wanted::default())) as Box<dyn StreamWriter>);
+        let mut passage = Passage::new(framing, reader, writer);
+        let (mut pending, mut out) = (ContentBuf::new(), ContentBuf::new());
+        pending.extend(bytes);
+        passage.pass(&mut pending, &mut out).unwrap();
+        passage.end(&mut pending, &mut out).map(|()| out.expose().to_vec())
+    };
+    let bytes = frames::framed(Api::OllamaChat, &json!([{"message": {"content": "x"}}, {"message": {}, "done": true}]));
+    let open = bytes.strip_suffix(b"\n").unwrap();
+    for writes in [false, true] {
+        let whole = passed(&bytes, writes).unwrap();
+        assert!(!whole.is_empty());
+        assert_eq!(passed(open, writes).unwrap(), whole);
+        assert_eq!(passed(&open[..open.len() - 1], writes), Err(Malformed));
+        assert_eq!(passed(&open[..3], writes), Err(Malformed));
+    }
 }
 
 #[test]

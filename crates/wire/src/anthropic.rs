@@ -18,6 +18,7 @@ mod usage;
 
 pub use beta::beta_values;
 pub use count::{read_count, read_count_request, write_count, write_count_request};
+pub use reasoning::takes_adaptive;
 pub use reply::{read_reply, write_reply};
 pub use request_read::read_request;
 pub use request_write::write_request;

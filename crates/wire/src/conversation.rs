@@ -7,11 +7,13 @@
 //! All of it is content: no `Debug`, no `Display`, no `Serialize`.
 
 mod event;
+mod field;
 mod reply;
 mod request;
 mod text;
 
 pub use event::{Event, Malformed, StreamReader, StreamWriter};
+pub use field::RESULT;
 pub use reply::{Finish, Identity, Reply, Usage};
 pub use request::{
     Arguments, Audio, Document, Effort, Format, Image, Message, Part, PartKind, Reasoning, Request, Role, Sending, Thinking,

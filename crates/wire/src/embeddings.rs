@@ -8,9 +8,9 @@ pub mod openai;
 
 use lethe_types::Api;
 
-use crate::base64;
 use crate::conversation::{Json, Malformed, Str};
 use crate::json::Kind;
+use crate::media::base64;
 use crate::refusal::Refusal;
 
 /// A request for vectors.

@@ -1,7 +1,7 @@
 //! An error toward a client, in the shape of the format that it speaks: each makes its SDKs raise the right exception.
 
 use lethe_content::ContentBuf;
-use lethe_types::Api;
+use lethe_types::{Api, Failure};
 
 use crate::conversation::Str;
 use crate::json::{Cursor, JsonError, Kind};
@@ -50,6 +50,20 @@ pub struct ErrorBody<'a> {
     pub param: Option<&'a str>,
     /// Stable machine-readable code.
     pub code: &'a str,
+}
+
+impl<'a> ErrorBody<'a> {
+    /// A provider's refusal, in the words of its `body`, for a client that speaks another format.
+    #[must_use]
+    pub fn of_provider(status: u16, body: &'a [u8]) -> Self {
+        let kind = match status {
+            429 => ErrorType::RateLimit,
+            400..=499 => ErrorType::InvalidRequest,
+            _ => ErrorType::Provider,
+        };
+        let message = message(body).unwrap_or(Str::constant("The provider refused the request."));
+        Self { status, message, kind, param: None, code: Failure::of_status(status).name() }
+    }
 }
 
 impl ErrorBody<'_> {
@@ -158,7 +172,7 @@ impl ErrorBody<'_> {
             404 => "NOT_FOUND",
             429 => "RESOURCE_EXHAUSTED",
             501 | 405 => "UNIMPLEMENTED",
-            503 => "UNAVAILABLE",
+            503 | 529 => "UNAVAILABLE",
             504 => "DEADLINE_EXCEEDED",
             400..=499 => "INVALID_ARGUMENT",
             _ => "INTERNAL",

@@ -6,7 +6,6 @@
 
 pub mod answer;
 pub mod anthropic;
-mod base64;
 pub mod client;
 pub mod conversation;
 pub mod edit;

@@ -110,11 +110,16 @@ impl Passage {
         result
     }
 
-    /// The provider's answer is over: appends what ends the client's stream, if it may end here.
+    /// The provider's answer is over, with `pending` left of it: appends what ends the client's stream, if it may end here. A last line need not have
+    /// a line feed.
     ///
     /// # Errors
     /// [`Malformed`] when it was cut.
-    pub fn end(&mut self, out: &mut ContentBuf) -> Result<(), Malformed> {
+    pub fn end(&mut self, pending: &mut ContentBuf, out: &mut ContentBuf) -> Result<(), Malformed> {
+        if self.framing == Framing::Lines && !pending.is_empty() {
+            pending.extend(b"\n");
+            self.pass(pending, out)?;
+        }
         if self.done || self.failed {
             return Ok(());
         }

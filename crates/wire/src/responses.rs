@@ -8,7 +8,6 @@
 mod compliance;
 mod echo;
 mod items;
-mod media;
 mod output;
 mod reply;
 mod request_read;

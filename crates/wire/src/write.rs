@@ -149,6 +149,11 @@ impl<'o> Writer<'o> {
         self.key(key).strings(&[text]);
     }
 
+    /// A member with media as a `data:` URL; both parts are escaped already.
+    pub fn data_url(&mut self, key: &str, media_type: &Str<'_>, data: &Str<'_>) {
+        self.key(key).strings(&["data:", media_type.raw(), ";base64,", data.raw()]);
+    }
+
     /// A member, if there is a value for it.
     pub fn some(&mut self, key: &str, json: Option<&Json<'_>>) {
         if let Some(json) = json {

@@ -158,7 +158,7 @@ fn nothing_is_dropped_in_silence() {
         assert_eq!(refused("", block), name);
     }
     let tiff = r#"{"type":"image","source":{"type":"base64","media_type":"image/tiff","data":"AAAA"}}"#;
-    assert_eq!(refused("", tiff), ", not hereimage", "another format may have it");
+    assert_eq!(refused("", tiff), ", not heremessages.content.source", "another format may have it");
     assert_eq!(named(read_request(br#"{"messages":[]}"#).err()), "max_tokens");
     assert_eq!(named(read_request(br#"{"max_tokens":1,"messages":[{"role":"tool","content":"x"}]}"#).err()), "messages.role");
 }
@@ -182,11 +182,11 @@ fn what_chat_completions_cannot_say_here_is_named() {
     }
     let part = |part: &str| refused("", &format!(r#"{{"role":"user","content":[{part}]}}"#));
     assert_eq!(part(r#"{"type":"input_audio","input_audio":{"data":"AAAA","format":"wav"}}"#), "messages.content.input_audio");
-    assert_eq!(part(r#"{"type":"image_url","image_url":{"url":"data:image/bmp;base64,AAAA"}}"#), "image");
+    assert_eq!(part(r#"{"type":"image_url","image_url":{"url":"data:image/bmp;base64,AAAA"}}"#), "messages.content.image_url");
     let low = r#"{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA","detail":"low"}}"#;
     assert_eq!(part(low), "messages.content.image_url.detail");
     for file in ["data:application/zip;base64,AAAA", "data:text/plain;base64,//8="] {
-        assert_eq!(part(&format!(r#"{{"type":"file","file":{{"file_data":"{file}"}}}}"#)), "document");
+        assert_eq!(part(&format!(r#"{{"type":"file","file":{{"file_data":"{file}"}}}}"#)), "messages.content.file");
     }
     assert_eq!(refused("", r#"{"role":"user","name":"ann","content":"x"}"#), "messages.name");
     let late = r#"{"role":"user","content":"x"},{"role":"assistant","content":"y"},{"role":"system","content":"z"}"#;

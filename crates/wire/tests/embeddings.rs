@@ -53,7 +53,7 @@ fn each_is_written_as_the_other() {
     assert_eq!(as_openai(&gemini::read_request(single).ok().unwrap()).unwrap(), expected);
     let tokens = br#"{"model":"m","input":[1,2]}"#;
     let untranslatable = |field, target| Some(Refusal::Untranslatable { field, target });
-    assert_eq!(as_gemini(&openai::read_request(tokens).ok().unwrap()).err(), untranslatable("input: tokens", Api::EmbedContent));
+    assert_eq!(as_gemini(&openai::read_request(tokens).ok().unwrap()).err(), untranslatable("input", Api::EmbedContent));
     let task = br#"{"content":{"parts":[{"text":"a"}]},"taskType":"RETRIEVAL_QUERY"}"#;
     assert_eq!(as_openai(&gemini::read_request(task).ok().unwrap()).err(), untranslatable("taskType", Api::Embeddings));
 }

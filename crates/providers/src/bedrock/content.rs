@@ -1,7 +1,8 @@
 //! Content blocks (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ContentBlock.html>), written from the common form.
 
 use lethe_types::Api;
-use lethe_wire::conversation::{Part, PartKind, Str, Thinking, ToolCall, ToolResult};
+use lethe_wire::conversation::{Part, PartKind, RESULT, Str, Thinking, ToolCall, ToolResult};
+use lethe_wire::media::media_type;
 use lethe_wire::refusal::Refusal;
 use lethe_wire::write::Writer;
 
@@ -29,18 +30,18 @@ pub(super) fn write_part(json: &mut Writer<'_>, part: &Part<'_>, names: &mut Nam
         PartKind::ToolCall(call) => write_call(json, call)?,
         PartKind::ToolResult(result) => write_result(json, result, names)?,
         PartKind::Audio(audio) => {
-            let format = match audio.media_type.plain().as_ref() {
+            let format = match media_type(&audio.media_type).as_ref() {
                 "audio/aac" => "aac",
                 "audio/flac" | "audio/x-flac" => "flac",
                 "audio/mp3" | "audio/mpeg" => "mp3",
                 "audio/ogg" => "ogg",
                 "audio/wav" | "audio/wave" | "audio/x-wav" => "wav",
-                _ => return Err(cannot("audio format")),
+                _ => return Err(cannot("messages.content.input_audio")),
             };
             json.object(|json| json.key("audio").object(|json| write_bytes(json, format, None, &audio.data)));
         }
         PartKind::Document(document) => {
-            let format = match document.media_type.plain().as_ref() {
+            let format = match media_type(&document.media_type).as_ref() {
                 "application/msword" => "doc",
                 "application/pdf" => "pdf",
                 "application/vnd.ms-excel" => "xls",
@@ -50,21 +51,21 @@ pub(super) fn write_part(json: &mut Writer<'_>, part: &Part<'_>, names: &mut Nam
                 "text/html" => "html",
                 "text/markdown" => "md",
                 "text/plain" => "txt",
-                _ => return Err(cannot("document type")),
+                _ => return Err(cannot("messages.content.file")),
             };
             let name = names.given(document.name.as_ref());
             json.object(|json| json.key("document").object(|json| write_bytes(json, format, Some(&name), &document.data)));
         }
         PartKind::Image(image) => {
             if image.detail.is_some() {
-                return Err(cannot("image detail"));
+                return Err(cannot("messages.content.image_url.detail"));
             }
-            let format = match image.media_type.plain().as_ref() {
+            let format = match media_type(&image.media_type).as_ref() {
                 "image/gif" => "gif",
-                "image/jpeg" | "image/jpg" => "jpeg",
+                "image/jpeg" => "jpeg",
                 "image/png" => "png",
                 "image/webp" => "webp",
-                _ => return Err(cannot("image type")),
+                _ => return Err(cannot("messages.content.image_url")),
             };
             json.object(|json| json.key("image").object(|json| write_bytes(json, format, None, &image.data)));
         }
@@ -95,7 +96,7 @@ fn write_thought(json: &mut Writer<'_>, thought: &Thinking<'_>) {
 }
 
 fn write_call(json: &mut Writer<'_>, call: &ToolCall<'_>) -> Result<(), Refusal> {
-    let arguments = call.arguments.object("arguments of a call")?;
+    let arguments = call.arguments.object("messages.tool_calls.function.arguments")?;
     json.object(|json| {
         json.key("toolUse").object(|json| {
             json.member("toolUseId", &call.id);
@@ -113,7 +114,7 @@ fn write_result(json: &mut Writer<'_>, result: &ToolResult<'_>, names: &mut Name
             json.key("content").try_array(|json| {
                 result.content.iter().try_for_each(|part| match &part.kind {
                     PartKind::Document(_) | PartKind::Image(_) | PartKind::Text(_) => write_part(json, part, names),
-                    _ => Err(cannot("sound or a call in a tool result")),
+                    _ => Err(cannot(RESULT)),
                 })
             })?;
             if result.is_error {

@@ -2,28 +2,13 @@
 //! it in `additionalModelRequestFields` (<https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters.html>).
 
 use lethe_types::Api;
+use lethe_wire::anthropic::takes_adaptive;
 use lethe_wire::conversation::{Effort, Reasoning, Request};
 use lethe_wire::refusal::Refusal;
 use lethe_wire::write::Writer;
 
-use crate::field::Field;
-
 /// Less than this Anthropic's models do not take.
 const LEAST_BUDGET: u64 = 1024;
-
-/// Anthropic's models that take a budget in tokens only
-/// (<https://platform.claude.com/docs/en/build-with-claude/adaptive-thinking>).
-const OLDER: [&str; 9] = [
-    "claude-3",
-    "claude-haiku-4-5",
-    "claude-instant",
-    "claude-opus-4-1",
-    "claude-opus-4-2",
-    "claude-opus-4-5",
-    "claude-sonnet-4-2",
-    "claude-sonnet-4-5",
-    "claude-v2",
-];
 
 /// A family of models.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -49,10 +34,7 @@ impl Family {
         let name = model.rsplit('/').next().unwrap_or_default();
         match name.split('.').find(|part| matches!(*part, "amazon" | "anthropic" | "mistral" | "openai")) {
             Some("amazon") if name.contains(".nova-") => Self::Nova,
-            Some("anthropic") => {
-                let older = |model: &str| OLDER.iter().any(|family| model.starts_with(family));
-                Self::Anthropic { adaptive: !name.split("anthropic.").last().is_some_and(older) }
-            }
+            Some("anthropic") => Self::Anthropic { adaptive: takes_adaptive(name) },
             Some("mistral") => Self::Mistral,
             Some("openai") => Self::Openai,
             _ => Self::Other,
@@ -70,7 +52,7 @@ impl Family {
                 match self {
                     Self::Anthropic { .. } | Self::Mistral => json.key("top_k").json(top_k),
                     Self::Nova => json.key("inferenceConfig").object(|json| json.key("topK").json(top_k)),
-                    Self::Openai | Self::Other => return Err(Field::TopK.refused(request, Api::Converse)),
+                    Self::Openai | Self::Other => return Err(Refusal::of_field("top_k", Api::Converse)),
                 }
             }
             match reasoning {
@@ -95,7 +77,7 @@ impl Family {
                 json.constant("maxReasoningEffort", in_three_words(effort.unwrap_or(Effort::Medium)));
             }),
             (Self::Openai, Some(effort)) if effort != Effort::None => json.constant("reasoning_effort", in_three_words(effort)),
-            (Self::Mistral | Self::Openai | Self::Other, _) => return Err(Field::Reasoning.refused(request, Api::Converse)),
+            (Self::Mistral | Self::Openai | Self::Other, _) => return Err(Refusal::of_field("reasoning_effort", Api::Converse)),
         }
         Ok(())
     }

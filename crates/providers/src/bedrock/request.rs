@@ -9,7 +9,6 @@ use lethe_wire::write::Writer;
 
 use super::content::{Names, write_part};
 use super::family::Family;
-use crate::field::Field;
 
 const TARGET: Api = Api::Converse;
 
@@ -18,21 +17,24 @@ const TARGET: Api = Api::Converse;
 /// # Errors
 /// [`Refusal::Untranslatable`] for what this format cannot express; `out` then holds half a text.
 pub fn write_request(request: &Request<'_>, to: &Sending<'_>, out: &mut ContentBuf) -> Result<(), Refusal> {
+    write(request, to, out).map_err(|refusal| refusal.in_words_of(request.api))
+}
+
+fn write(request: &Request<'_>, to: &Sending<'_>, out: &mut ContentBuf) -> Result<(), Refusal> {
     request.refuse_own(TARGET)?;
     let family = Family::of(to.model);
     for (given, field) in [
-        (request.frequency_penalty.is_some(), Field::FrequencyPenalty),
-        (request.presence_penalty.is_some(), Field::PresencePenalty),
-        (request.seed.is_some(), Field::Seed),
-        (request.parallel_tool_calls == Some(false), Field::ParallelToolCalls),
-        (matches!(request.format, Some(Format::JsonObject)), Field::Format),
+        (request.frequency_penalty.is_some(), "frequency_penalty"),
+        (request.presence_penalty.is_some(), "presence_penalty"),
+        (request.seed.is_some(), "seed"),
+        (request.parallel_tool_calls == Some(false), "parallel_tool_calls"),
+        (matches!(request.format, Some(Format::JsonObject)), "response_format"),
+        (request.messages.iter().any(|message| message.name.is_some()), "messages.name"),
+        (has_instructions_inside(request), "messages.role"),
     ] {
         if given {
-            return Err(field.refused(request, TARGET));
+            return Err(Refusal::of_field(field, TARGET));
         }
-    }
-    if request.messages.iter().any(|message| message.name.is_some()) {
-        return Err(Refusal::Untranslatable { field: "messages.name", target: TARGET });
     }
     Writer::new(out).try_object(|json| {
         write_messages(json, request)?;
@@ -42,6 +44,12 @@ pub fn write_request(request: &Request<'_>, to: &Sending<'_>, out: &mut ContentB
         write_output(json, request, family);
         Ok(())
     })
+}
+
+/// Instructions that stand behind what somebody said: there is one place for them here, before everything.
+fn has_instructions_inside(request: &Request<'_>) -> bool {
+    let mut said = request.messages.iter().skip_while(|message| message.role == Role::System);
+    said.any(|message| message.role == Role::System)
 }
 
 fn write_messages(json: &mut Writer<'_>, request: &Request<'_>) -> Result<(), Refusal> {
@@ -70,7 +78,7 @@ fn write_messages(json: &mut Writer<'_>, request: &Request<'_>) -> Result<(), Re
         match &part.kind {
             PartKind::Text(text) if text.is_empty() => {}
             PartKind::Text(text) => instructions.push(text),
-            _ => return Err(Refusal::Untranslatable { field: "media in instructions", target: TARGET }),
+            _ => return Err(Refusal::of_field("messages.content", TARGET)),
         }
     }
     if !instructions.is_empty() {
@@ -104,7 +112,7 @@ fn write_tools(json: &mut Writer<'_>, request: &Request<'_>) -> Result<(), Refus
         // There is no word for it, and calls that were made before cannot stand there without their tools.
         let called = |kind: &PartKind<'_>| matches!(kind, PartKind::ToolCall(_) | PartKind::ToolResult(_));
         let needed = request.messages.iter().flat_map(|message| &message.parts).any(|part| called(&part.kind));
-        return if needed { Err(Field::ToolChoice.refused(request, TARGET)) } else { Ok(()) };
+        return if needed { Err(Refusal::of_field("tool_choice", TARGET)) } else { Ok(()) };
     }
     json.key("toolConfig").object(|json| {
         json.key("tools").array(|json| request.tools.iter().for_each(|tool| write_tool(json, tool)));

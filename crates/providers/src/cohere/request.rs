@@ -3,17 +3,15 @@
 use lethe_content::ContentBuf;
 use lethe_types::Api;
 use lethe_wire::conversation::{
-    Effort, Format, Message, Part, PartKind, Reasoning, Request, Role, Sending, Str, Tool, ToolChoice, ToolResult,
+    Effort, Json, Message, Part, PartKind, RESULT, Reasoning, Request, Role, Sending, Str, Tool, ToolChoice, ToolResult,
 };
 use lethe_wire::refusal::Refusal;
 use lethe_wire::write::Writer;
 
-use crate::field::Field;
-
 const TARGET: Api = Api::CohereChat;
 
 const fn cannot(field: &'static str) -> Refusal {
-    Refusal::Untranslatable { field, target: TARGET }
+    Refusal::of_field(field, TARGET)
 }
 
 /// Writes a request.
@@ -21,9 +19,13 @@ const fn cannot(field: &'static str) -> Refusal {
 /// # Errors
 /// [`Refusal::Untranslatable`] for what this format cannot express; `out` then holds half a text.
 pub fn write_request(request: &Request<'_>, to: &Sending<'_>, out: &mut ContentBuf) -> Result<(), Refusal> {
+    write(request, to, out).map_err(|refusal| refusal.in_words_of(request.api))
+}
+
+fn write(request: &Request<'_>, to: &Sending<'_>, out: &mut ContentBuf) -> Result<(), Refusal> {
     request.refuse_own(TARGET)?;
     if request.parallel_tool_calls == Some(false) {
-        return Err(Field::ParallelToolCalls.refused(request, TARGET));
+        return Err(cannot("parallel_tool_calls"));
     }
     Writer::new(out).try_object(|json| {
         json.key("model").plain(to.model);
@@ -31,12 +33,12 @@ pub fn write_request(request: &Request<'_>, to: &Sending<'_>, out: &mut ContentB
         write_tools(json, request)?;
         match &request.format {
             None => {}
-            Some(Format::JsonObject) => json.key("response_format").object(|json| json.constant("type", "json_object")),
             // The schema's name is for the client, and it is followed strictly anyway.
-            Some(Format::Schema { schema, .. }) => json.key("response_format").object(|json| {
+            Some(format) => json.key("response_format").try_object(|json| {
                 json.constant("type", "json_object");
-                json.key("json_schema").json(schema);
-            }),
+                json.some("json_schema", format.described()?.as_ref());
+                Ok::<(), Refusal>(())
+            })?,
         }
         if let Some(limit) = request.max_tokens {
             json.key("max_tokens").number(limit);
@@ -64,7 +66,7 @@ pub fn write_request(request: &Request<'_>, to: &Sending<'_>, out: &mut ContentB
 fn write_thinking(json: &mut Writer<'_>, reasoning: Reasoning) {
     match reasoning.budget_tokens.or_else(|| reasoning.effort.map(Effort::budget_tokens)) {
         Some(0) => json.constant("type", "disabled"),
-        Some(tokens) if !reasoning.adaptive => {
+        Some(tokens) if !reasoning.adaptive || reasoning.effort.is_some() => {
             json.constant("type", "enabled");
             json.key("token_budget").number(tokens);
         }
@@ -76,7 +78,7 @@ fn write_tools(json: &mut Writer<'_>, request: &Request<'_>) -> Result<(), Refus
     if !request.tools.is_empty() {
         json.key("tools").array(|json| request.tools.iter().for_each(|tool| write_tool(json, tool)));
     }
-    if request.tools.iter().any(|tool| tool.strict == Some(true)) {
+    if !request.tools.is_empty() && request.tools.iter().all(can_be_strict) {
         json.key("strict_tools").boolean(true);
     }
     match &request.tool_choice {
@@ -87,9 +89,27 @@ fn write_tools(json: &mut Writer<'_>, request: &Request<'_>) -> Result<(), Refus
         Some(ToolChoice::Function(name)) if matches!(request.tools.as_slice(), [only] if only.name.plain() == name.plain()) => {
             json.constant("tool_choice", "REQUIRED");
         }
-        Some(ToolChoice::Function(_)) => return Err(Field::ToolChoice.refused(request, TARGET)),
+        Some(ToolChoice::Function(_)) => return Err(cannot("tool_choice")),
     }
     Ok(())
+}
+
+/// Whether the function is to be called strictly, and can be: all are or none is, and one without a required argument is refused then
+/// (<https://docs.cohere.com/docs/tool-use-parameter-types>).
+fn can_be_strict(tool: &Tool<'_>) -> bool {
+    let requires = |schema: &Json<'_>| {
+        let mut requires = false;
+        let read = schema.cursor().and_then(|mut schema| {
+            schema.object(|key, _, value| {
+                let is_required = key.is("required");
+                let span = value.skip()?;
+                requires |= is_required && value.text(span).contains('"');
+                Ok(())
+            })
+        });
+        read.is_ok() && requires
+    };
+    tool.strict == Some(true) && tool.parameters.as_ref().is_some_and(requires)
 }
 
 fn write_tool(json: &mut Writer<'_>, tool: &Tool<'_>) {
@@ -157,24 +177,24 @@ fn write_part(json: &mut Writer<'_>, part: &Part<'_>) -> Result<(), Refusal> {
         }),
         PartKind::Image(image) => {
             if image.detail.as_ref().is_some_and(|detail| !matches!(detail.raw(), "high" | "low")) {
-                return Err(cannot("image detail"));
+                return Err(cannot("messages.content.image_url.detail"));
             }
             json.object(|json| {
                 json.constant("type", "image_url");
                 json.key("image_url").object(|json| {
-                    json.key("url").strings(&["data:", image.media_type.raw(), ";base64,", image.data.raw()]);
+                    json.data_url("url", &image.media_type, &image.data);
                     if let Some(detail) = &image.detail {
                         json.member("detail", detail);
                     }
                 });
             });
         }
-        PartKind::Audio(_) => return Err(cannot("sound")),
-        PartKind::Document(_) => return Err(cannot("documents")),
+        PartKind::Audio(_) => return Err(cannot("messages.content.input_audio")),
+        PartKind::Document(_) => return Err(cannot("messages.content.file")),
         PartKind::Reasoning(_) | PartKind::Refusal(_) | PartKind::ToolCall(_) => {
-            return Err(cannot("what the model says, outside of an assistant's message"));
+            return Err(cannot("messages.content"));
         }
-        PartKind::ToolResult(_) => return Err(cannot("a tool result inside of another one")),
+        PartKind::ToolResult(_) => return Err(cannot(RESULT)),
     }
     Ok(())
 }
@@ -207,7 +227,7 @@ fn write_assistant(json: &mut Writer<'_>, parts: &[Part<'_>]) -> Result<(), Refu
             json.constant("content", "");
         }
         if parts.iter().any(|part| matches!(part.kind, PartKind::Audio(_) | PartKind::Document(_) | PartKind::Image(_))) {
-            return Err(cannot("media in an assistant's message"));
+            return Err(cannot("messages.content"));
         }
         if calls.clone().next().is_some() {
             json.key("tool_calls").array(|json| {
@@ -238,7 +258,7 @@ fn typed(json: &mut Writer<'_>, kind: &'static str, text: &Str<'_>) {
 fn write_result(json: &mut Writer<'_>, result: &ToolResult<'_>) -> Result<(), Refusal> {
     let texts: Option<Vec<&Str<'_>>> =
         result.content.iter().map(|part| if let PartKind::Text(text) = &part.kind { Some(text) } else { None }).collect();
-    let texts = texts.ok_or(cannot("media in a tool result"))?;
+    let texts = texts.ok_or(cannot(RESULT))?;
     json.object(|json| {
         json.constant("role", "tool");
         json.member("tool_call_id", &result.id);

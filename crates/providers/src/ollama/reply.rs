@@ -12,6 +12,7 @@ pub(super) struct Piece<'a> {
     pub(super) thinking: Option<Str<'a>>,
     pub(super) calls: Vec<Called<'a>>,
     pub(super) done: bool,
+    pub(super) created: Option<Str<'a>>,
     pub(super) reason: Option<Str<'a>>,
     pub(super) failed: bool,
     input: Option<u32>,
@@ -32,6 +33,7 @@ impl<'a> Piece<'a> {
         cursor.object(|key, _, value| {
             match (key.raw(), value.kind()?) {
                 ("message", Kind::Object) => value.object(|key, _, value| piece.message(key.raw(), value))?,
+                ("created_at", Kind::String) => piece.created = said(value)?,
                 ("done", Kind::Bool) => piece.done = value.boolean()?,
                 ("done_reason", Kind::String) => piece.reason = Some(value.string()?.into()),
                 ("prompt_eval_count", _) => piece.input = count(value)?,
@@ -100,9 +102,12 @@ fn call<'a>(item: &mut Cursor<'a>) -> Result<Called<'a>, Malformed> {
     Ok(Called { id, name: name.ok_or(Malformed)?, arguments: arguments.unwrap_or(Json::EMPTY_OBJECT) })
 }
 
-/// The id of a call that came without one: older servers know calls by their order alone.
-pub(super) fn numbered(index: usize) -> Str<'static> {
-    Str::of(&format!("call_{index}"))
+/// The id of a call that came without one: older servers know calls by their order alone. The answer's time is in it, since an id must not come
+/// again in a later turn.
+pub(super) fn numbered(created: &str, index: usize) -> Str<'static> {
+    let digits: String = created.chars().filter(char::is_ascii_digit).collect();
+    let dash = if digits.is_empty() { "" } else { "_" };
+    Str::of(&format!("call_{digits}{dash}{index}"))
 }
 
 /// Reads an answer.
@@ -116,8 +121,9 @@ pub fn read_reply(body: &[u8]) -> Result<Reply<'_>, Malformed> {
     }
     let (usage, finish) = (piece.usage(), piece.finish(!piece.calls.is_empty()));
     let thought = piece.thinking.take().map(|text| PartKind::Reasoning(Thinking { text: Some(text), ..Thinking::default() }));
+    let created = piece.created.take().unwrap_or(Str::EMPTY).into_owned();
     let calls = piece.calls.into_iter().enumerate().map(|(index, called)| {
-        let id = called.id.unwrap_or_else(|| numbered(index));
+        let id = called.id.unwrap_or_else(|| numbered(created.raw(), index));
         PartKind::ToolCall(ToolCall { id, name: called.name, arguments: Arguments::Object(called.arguments), signature: None })
     });
     let parts = thought.into_iter().chain(piece.content.map(PartKind::Text)).chain(calls).map(Part::from).collect();

@@ -3,18 +3,16 @@
 use lethe_content::ContentBuf;
 use lethe_types::Api;
 use lethe_wire::conversation::{
-    Effort, Format, Image, Message, Part, PartKind, Reasoning, Request, Role, Sending, Str, Tool, ToolCall, ToolChoice,
+    Effort, Format, Image, Message, Part, PartKind, RESULT, Reasoning, Request, Role, Sending, Str, Tool, ToolCall, ToolChoice,
     ToolResult,
 };
 use lethe_wire::refusal::Refusal;
 use lethe_wire::write::Writer;
 
-use crate::field::Field;
-
 const TARGET: Api = Api::OllamaChat;
 
 const fn cannot(field: &'static str) -> Refusal {
-    Refusal::Untranslatable { field, target: TARGET }
+    Refusal::of_field(field, TARGET)
 }
 
 /// Writes a request.
@@ -22,14 +20,18 @@ const fn cannot(field: &'static str) -> Refusal {
 /// # Errors
 /// [`Refusal::Untranslatable`] for what this format cannot express; `out` then holds half a text.
 pub fn write_request(request: &Request<'_>, to: &Sending<'_>, out: &mut ContentBuf) -> Result<(), Refusal> {
+    write(request, to, out).map_err(|refusal| refusal.in_words_of(request.api))
+}
+
+fn write(request: &Request<'_>, to: &Sending<'_>, out: &mut ContentBuf) -> Result<(), Refusal> {
     request.refuse_own(TARGET)?;
     if request.parallel_tool_calls == Some(false) {
-        return Err(Field::ParallelToolCalls.refused(request, TARGET));
+        return Err(cannot("parallel_tool_calls"));
     }
     let tools = match &request.tool_choice {
         None | Some(ToolChoice::Auto) => request.tools.as_slice(),
         Some(ToolChoice::None) => &[],
-        Some(ToolChoice::Function(_) | ToolChoice::Required) => return Err(Field::ToolChoice.refused(request, TARGET)),
+        Some(ToolChoice::Function(_) | ToolChoice::Required) => return Err(cannot("tool_choice")),
     };
     Writer::new(out).try_object(|json| {
         json.key("model").plain(to.model);
@@ -48,7 +50,7 @@ pub fn write_request(request: &Request<'_>, to: &Sending<'_>, out: &mut ContentB
         match &request.format {
             None => {}
             Some(Format::JsonObject) => json.constant("format", "json"),
-            Some(Format::Schema { schema, .. }) => json.key("format").json(schema),
+            Some(format) => json.some("format", format.described()?.as_ref()),
         }
         if let Some(reasoning) = request.reasoning {
             write_think(json.key("think"), reasoning);
@@ -158,11 +160,11 @@ fn write_said(json: &mut Writer<'_>, parts: &[&Part<'_>], before: &'static str) 
             }
             // Others' encrypted thoughts say nothing here.
             PartKind::Reasoning(thought) => thoughts.extend(thought.text.as_ref().map(Str::raw)),
-            PartKind::Image(image) if image.detail.is_some() => return Err(cannot("image detail")),
+            PartKind::Image(image) if image.detail.is_some() => return Err(cannot("messages.content.image_url.detail")),
             PartKind::Image(image) => images.push(image),
-            PartKind::Audio(_) => return Err(cannot("sound")),
-            PartKind::Document(_) => return Err(cannot("documents")),
-            PartKind::ToolCall(_) | PartKind::ToolResult(_) => return Err(cannot("a call or a result in a tool result")),
+            PartKind::Audio(_) => return Err(cannot("messages.content.input_audio")),
+            PartKind::Document(_) => return Err(cannot("messages.content.file")),
+            PartKind::ToolCall(_) | PartKind::ToolResult(_) => return Err(cannot(RESULT)),
         }
     }
     json.key("content").strings(&texts);
@@ -176,7 +178,7 @@ fn write_said(json: &mut Writer<'_>, parts: &[&Part<'_>], before: &'static str) 
 }
 
 fn write_call(json: &mut Writer<'_>, call: &ToolCall<'_>) -> Result<(), Refusal> {
-    let arguments = call.arguments.object("arguments of a call")?;
+    let arguments = call.arguments.object("messages.tool_calls.function.arguments")?;
     json.object(|json| {
         json.member("id", &call.id);
         json.key("function").object(|json| {

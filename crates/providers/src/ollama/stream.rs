@@ -9,6 +9,8 @@ use crate::read::{CALL_LIMIT, failure};
 #[derive(Default)]
 pub struct Reader {
     started: bool,
+    /// When the answer began.
+    created: Option<Str<'static>>,
     /// How many calls have come; each comes whole.
     calls: usize,
     done: bool,
@@ -16,13 +18,14 @@ pub struct Reader {
 
 impl StreamReader for Reader {
     fn read(&mut self, _: &[u8], data: &[u8], sink: &mut dyn FnMut(Event<'_>)) -> Result<(), Malformed> {
-        let piece = Piece::read(data)?;
+        let mut piece = Piece::read(data)?;
         if piece.failed {
             sink(Event::Error { message: failure(data) });
             return Ok(());
         }
         if !self.started {
             self.started = true;
+            self.created = piece.created.take().map(Str::into_owned);
             sink(Event::Start { id: None });
         }
         let (usage, reason) = (piece.usage(), piece.finish(self.calls > 0 || !piece.calls.is_empty()));
@@ -37,7 +40,7 @@ impl StreamReader for Reader {
                 return Err(Malformed);
             }
             let index = u32::try_from(self.calls).map_err(|_| Malformed)?;
-            let id = called.id.unwrap_or_else(|| numbered(self.calls));
+            let id = called.id.unwrap_or_else(|| numbered(self.created.as_ref().map_or("", Str::raw), self.calls));
             self.calls += 1;
             sink(Event::ToolCall { index, id, name: called.name, signature: None });
             sink(Event::ToolArguments { index, piece: Str::of(called.arguments.raw()) });

@@ -28,7 +28,8 @@ pub(crate) fn message(headers: &[(&str, &str)], payload: &str) -> Vec<u8> {
     out
 }
 
-/// The frames of `input` as `api`'s provider sends them; Converse's have their one key as their name.
+/// The frames of `input` as `api`'s provider sends them; Converse's have their one key as their name, those of others
+/// their `type`.
 pub(crate) fn framed(api: Api, input: &Value) -> Vec<u8> {
     let mut out = Vec::new();
     for frame in input.as_array().unwrap() {
@@ -40,10 +41,13 @@ pub(crate) fn framed(api: Api, input: &Value) -> Vec<u8> {
                 let headers = [(key, name.as_str()), (":content-type", "application/json"), (":message-type", kind)];
                 out.extend(message(&headers, &payload.to_string()));
             }
-            Api::CohereChat => {
+            Api::CohereChat | Api::Messages | Api::Responses => {
                 out.extend(format!("event: {}\r\ndata: {frame}\r\n\r\n", frame["type"].as_str().unwrap()).into_bytes());
             }
-            _ => out.extend(format!("{frame}\n").into_bytes()),
+            Api::OllamaChat => out.extend(format!("{frame}\n").into_bytes()),
+            // `[DONE]`
+            _ if frame.is_string() => out.extend(format!("data: {}\n\n", frame.as_str().unwrap()).into_bytes()),
+            _ => out.extend(format!("data: {frame}\n\n").into_bytes()),
         }
     }
     out

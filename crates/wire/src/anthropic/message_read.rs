@@ -3,10 +3,9 @@
 use super::fields::Fields;
 use super::marks;
 use super::shape::{CONTAINER_UPLOAD, REMOTE_MEDIA, STORED_FILE};
-use crate::base64;
 use crate::conversation::{Arguments, Document, Image, Json, Message, Part, PartKind, Role, Str, Thinking, ToolCall, ToolResult};
 use crate::json::{Cursor, Kind};
-use crate::media::is_base64;
+use crate::media;
 use crate::refusal::Refusal;
 
 /// What has no place in the common form; a name with a dot in it stands for something inside of a field, which cannot be put back.
@@ -190,8 +189,7 @@ fn document<'a>(fields: &mut Fields<'a>, own: &mut Own<'a>) -> Result<Option<Doc
         "text" => {
             let media_type = source.string("media_type", "messages.content.source.media_type")?;
             let text = source.required("data", "messages.content.source.data")?;
-            let data = Str::of(&base64::encode(text.plain().as_bytes()));
-            (media_type.unwrap_or(Str::constant("text/plain")), data)
+            (media_type.unwrap_or(Str::constant("text/plain")), media::of_text(&text))
         }
         // A document of blocks, which only this API cites from.
         _ => {
@@ -217,5 +215,5 @@ fn inline<'a>(source: &mut Fields<'a>) -> Result<Str<'a>, Refusal> {
 
 fn base64_data<'a>(source: &mut Fields<'a>) -> Result<Str<'a>, Refusal> {
     let data = source.required("data", "messages.content.source.data")?;
-    if is_base64(data.raw()) { Ok(data) } else { Err(Refusal::BadMedia("messages.content.source.data", "base64")) }
+    media::inline(data, "messages.content.source.data")
 }

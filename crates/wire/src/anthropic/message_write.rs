@@ -1,13 +1,11 @@
 //! Messages and their blocks, written from the common form.
 
-use std::borrow::Cow;
-
 use lethe_types::Api;
 
 use super::marks;
 use super::request_write::is_native;
-use crate::base64;
-use crate::conversation::{Document, Image, Message, Part, PartKind, Request, Role, Str, Thinking, ToolResult};
+use crate::conversation::{Document, Image, Message, Part, PartKind, RESULT, Request, Role, Str, Thinking, ToolResult};
+use crate::media::{self, media_type};
 use crate::refusal::Refusal;
 use crate::write::Writer;
 
@@ -91,12 +89,7 @@ fn write_block(json: &mut Writer<'_>, request: &Request<'_>, part: &Part<'_>) ->
             }
             PartKind::Image(image) => write_image(json, image)?,
             PartKind::Document(document) => write_document(json, document)?,
-            PartKind::Audio(_) => {
-                return cannot(match request.api {
-                    Api::GenerateContent | Api::CountTokens => "contents.parts.inlineData",
-                    _ => "messages.content.input_audio",
-                });
-            }
+            PartKind::Audio(_) => return cannot("messages.content.input_audio"),
             PartKind::Reasoning(thought) => write_thought(json, thought, is_native(request)),
             PartKind::ToolCall(call) => {
                 json.constant("type", "tool_use");
@@ -118,7 +111,7 @@ fn write_image(json: &mut Writer<'_>, image: &Image<'_>) -> Result<(), Refusal> 
     }
     let media_type = media_type(&image.media_type);
     if !IMAGES.contains(&media_type.as_ref()) {
-        return Err(Refusal::BadMedia("image", "image/jpeg, image/png, image/gif or image/webp"));
+        return Err(Refusal::BadMedia("messages.content.image_url", "image/jpeg, image/png, image/gif or image/webp"));
     }
     json.constant("type", "image");
     json.key("source").object(|json| write_base64(json, &media_type, &image.data));
@@ -126,14 +119,13 @@ fn write_image(json: &mut Writer<'_>, image: &Image<'_>) -> Result<(), Refusal> 
 }
 
 fn write_document(json: &mut Writer<'_>, document: &Document<'_>) -> Result<(), Refusal> {
-    const WRONG: Refusal = Refusal::BadMedia("document", "application/pdf or text in UTF-8");
+    const WRONG: Refusal = Refusal::BadMedia("messages.content.file", "application/pdf or text in UTF-8");
     json.constant("type", "document");
     let media_type = media_type(&document.media_type);
     match media_type.as_ref() {
         "application/pdf" => json.key("source").object(|json| write_base64(json, &media_type, &document.data)),
         other if other.starts_with("text/") || other == "application/json" => {
-            let bytes = base64::decode(&document.data.plain()).ok_or(WRONG)?;
-            let text = String::from_utf8(bytes).map_err(|_| WRONG)?;
+            let text = media::text(&document.data).ok_or(WRONG)?;
             json.key("source").object(|json| {
                 json.constant("type", "text");
                 json.constant("media_type", "text/plain");
@@ -146,14 +138,6 @@ fn write_document(json: &mut Writer<'_>, document: &Document<'_>) -> Result<(), 
         json.member("title", name);
     }
     Ok(())
-}
-
-/// A media type as the reference spells it.
-fn media_type(text: &Str<'_>) -> Cow<'static, str> {
-    match text.plain().to_ascii_lowercase() {
-        jpg if jpg == "image/jpg" => "image/jpeg".into(),
-        other => other.into(),
-    }
 }
 
 fn write_base64(json: &mut Writer<'_>, media_type: &str, data: &Str<'_>) {
@@ -186,7 +170,7 @@ fn write_result(json: &mut Writer<'_>, request: &Request<'_>, result: &ToolResul
         matches!(part.kind, PartKind::Document(_) | PartKind::Image(_) | PartKind::Text(_) | PartKind::Refusal(_))
     };
     if !content.iter().all(fits) {
-        return cannot("messages.content");
+        return cannot(RESULT);
     }
     if !content.is_empty() {
         json.key("content");

@@ -14,7 +14,7 @@ const DEFAULT_LIMIT: u64 = 4096;
 const LEAST_BUDGET: u64 = 1024;
 
 /// Families that take a budget in tokens only; those after them take adaptive thinking, the newest of them nothing else.
-const OLDER: [&str; 11] = [
+const OLDER: [&str; 12] = [
     "claude-2",
     "claude-3",
     "claude-haiku-4-5",
@@ -26,6 +26,7 @@ const OLDER: [&str; 11] = [
     "claude-sonnet-4-0",
     "claude-sonnet-4-2",
     "claude-sonnet-4-5",
+    "claude-v2",
 ];
 
 /// What is sent about reasoning.
@@ -78,7 +79,7 @@ impl Plan {
                 plan.max_tokens = configured.unwrap_or(budget + DEFAULT_LIMIT);
             }
             if plan.max_tokens <= LEAST_BUDGET {
-                return Err(Refusal::Untranslatable { field: limit_name(request.api), target: Api::Messages });
+                return Err(Refusal::of_field("max_completion_tokens", Api::Messages));
             }
             plan.thinking = Some(Thinking::Enabled(budget.min((plan.max_tokens - LEAST_BUDGET).max(LEAST_BUDGET))));
         }
@@ -95,20 +96,12 @@ pub(super) const fn word(effort: Effort) -> &'static str {
 }
 
 /// Whether the provider's `model` takes adaptive thinking and an effort. Clouds put prefixes before the name and versions behind it.
-fn takes_adaptive(model: &str) -> bool {
+#[must_use]
+pub fn takes_adaptive(model: &str) -> bool {
     let name = model.replace('.', "-");
     let name = name.find("claude-").and_then(|at| name.get(at..)).unwrap_or_default();
     let bare = |family: &str| name.strip_prefix(family).is_some_and(|rest| rest.is_empty() || rest.starts_with('@'));
     !OLDER.iter().any(|family| name.starts_with(family)) && !bare("claude-opus-4") && !bare("claude-sonnet-4")
-}
-
-const fn limit_name(api: Api) -> &'static str {
-    match api {
-        Api::Chat => "max_completion_tokens",
-        Api::Responses => "max_output_tokens",
-        Api::GenerateContent | Api::CountTokens => "generationConfig.maxOutputTokens",
-        _ => "max_tokens",
-    }
 }
 
 #[cfg(test)]

@@ -47,7 +47,9 @@ impl<'a> End<'a> {
             "end_turn" => Finish::Stop,
             "max_tokens" | "model_context_window_exceeded" => Finish::Length,
             "pause_turn" => Finish::Pause,
-            "refusal" => Finish::Refusal,
+            "refusal" if self.explanation.is_some() => Finish::Refusal,
+            // Without a word of the model: formats that show a refusal by its text would show a whole answer.
+            "refusal" => Finish::ContentFilter,
             "stop_sequence" => Finish::StopSequence(self.sequence.as_ref().map(Str::borrowed)),
             "tool_use" => Finish::ToolCalls,
             _ => return Err(Malformed),

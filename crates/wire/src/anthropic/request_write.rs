@@ -6,7 +6,6 @@ use lethe_types::Api;
 use super::message_write::{parts, write_messages, write_text_or_blocks};
 use super::reasoning::{Plan, Thinking, word};
 use crate::conversation::{Effort, Format, Json, PartKind, Request, Role, Sending, Str, Tool, ToolChoice};
-use crate::json::{Cursor, JsonError};
 use crate::refusal::Refusal;
 use crate::write::Writer;
 
@@ -25,6 +24,10 @@ pub(super) const fn is_native(request: &Request<'_>) -> bool {
 
 /// Writes a request in the format `target`, one of this API's.
 pub(super) fn write(request: &Request<'_>, target: Api, to: &Sending<'_>, out: &mut ContentBuf) -> Result<(), Refusal> {
+    write_all(request, target, to, out).map_err(|refusal| refusal.in_words_of(request.api))
+}
+
+fn write_all(request: &Request<'_>, target: Api, to: &Sending<'_>, out: &mut ContentBuf) -> Result<(), Refusal> {
     request.refuse_own(target)?;
     // What stood inside of a field cannot be put back.
     if let Some((field, _)) = request.own.iter().find(|(field, _)| field.contains('.')) {
@@ -33,13 +36,13 @@ pub(super) fn write(request: &Request<'_>, target: Api, to: &Sending<'_>, out: &
     let cannot = |field| Err(Refusal::Untranslatable { field, target });
     let is_zero = |json: &Json<'_>| json.raw().bytes().all(|byte| matches!(byte, b'0' | b'.' | b'-'));
     if request.frequency_penalty.as_ref().is_some_and(|json| !is_zero(json)) {
-        return cannot(named(request.api, "frequency_penalty", "generationConfig.frequencyPenalty"));
+        return cannot("frequency_penalty");
     }
     if request.presence_penalty.as_ref().is_some_and(|json| !is_zero(json)) {
-        return cannot(named(request.api, "presence_penalty", "generationConfig.presencePenalty"));
+        return cannot("presence_penalty");
     }
     if request.seed.is_some() {
-        return cannot(named(request.api, "seed", "generationConfig.seed"));
+        return cannot("seed");
     }
     let plan = Plan::of(request, to)?;
     let counts_only = target == Api::CountMessageTokens;
@@ -76,14 +79,6 @@ pub(super) fn write(request: &Request<'_>, target: Api, to: &Sending<'_>, out: &
         }
         Ok(())
     })
-}
-
-/// A field as the client's format names it.
-const fn named(api: Api, openai: &'static str, gemini: &'static str) -> &'static str {
-    match api {
-        Api::CountTokens | Api::GenerateContent => gemini,
-        _ => openai,
-    }
 }
 
 fn write_tools(json: &mut Writer<'_>, request: &Request<'_>) -> Result<(), Refusal> {
@@ -125,41 +120,14 @@ fn write_tool(json: &mut Writer<'_>, tool: &Tool<'_>, native: bool) -> Result<()
         if let Some(description) = &tool.description {
             json.member("description", description);
         }
-        json.key("input_schema");
         let schema = tool.parameters.as_ref().unwrap_or(&Json::EMPTY_OBJECT);
         // Required here, and meant everywhere.
-        write_with(json, schema, "type", &Str::constant("object"))?;
+        json.key("input_schema").json(&schema.with("type", &Str::constant("object"))?);
         if let Some(strict) = tool.strict.filter(|strict| *strict || native) {
             json.key("strict").boolean(strict);
         }
         json.some("cache_control", tool.cache_control.as_ref());
         Ok(())
-    })
-}
-
-/// A schema, with `key` put into it if it has none.
-fn write_with(json: &mut Writer<'_>, schema: &Json<'_>, key: &'static str, value: &Str<'_>) -> Result<(), JsonError> {
-    let mut members = 0;
-    let mut found = false;
-    let mut cursor = schema.cursor()?;
-    cursor.object(|name, _, value| {
-        members += 1;
-        found |= name.is(key);
-        value.skip().map(drop)
-    })?;
-    if found {
-        json.json(schema);
-        return Ok(());
-    }
-    let mut cursor: Cursor<'_> = schema.cursor()?;
-    json.try_object(|json| {
-        json.member(key, value);
-        cursor.object(|name, _, value| {
-            let member = Json::read(value)?;
-            // A key with escapes is written as it stands.
-            json.key(name.raw()).json(&member);
-            Ok(())
-        })
     })
 }
 
@@ -184,11 +152,7 @@ fn write_thinking(json: &mut Writer<'_>, plan: &Plan) {
 
 fn write_output(json: &mut Writer<'_>, request: &Request<'_>, effort: Option<Effort>) -> Result<(), Refusal> {
     if matches!(request.format, Some(Format::JsonObject)) {
-        let field = match request.api {
-            Api::Responses => "text.format",
-            api => named(api, "response_format", "generationConfig.responseMimeType"),
-        };
-        return Err(Refusal::Untranslatable { field, target: Api::Messages });
+        return Err(Refusal::of_field("response_format", Api::Messages));
     }
     if effort.is_none() && request.format.is_none() {
         return Ok(());
@@ -197,15 +161,10 @@ fn write_output(json: &mut Writer<'_>, request: &Request<'_>, effort: Option<Eff
         if let Some(effort) = effort {
             json.constant("effort", word(effort));
         }
-        if let Some(Format::Schema { description, schema, .. }) = &request.format {
+        if let Some(format @ Format::Schema { .. }) = &request.format {
             json.key("format").try_object(|json| {
                 json.constant("type", "json_schema");
-                json.key("schema");
-                // The name says nothing; what the answer is for belongs to the schema here.
-                match description {
-                    Some(description) => write_with(json, schema, "description", description)?,
-                    None => json.json(schema),
-                }
+                json.some("schema", format.described()?.as_ref());
                 Ok::<(), Refusal>(())
             })?;
         }

@@ -130,6 +130,15 @@ pub struct Document<'a> {
     pub name: Option<Str<'a>>,
 }
 
+impl Document<'_> {
+    /// The name, or one for formats that refuse a document without.
+    #[must_use]
+    pub fn file_name(&self) -> Str<'_> {
+        let without = if self.media_type.raw() == "application/pdf" { "document.pdf" } else { "document.txt" };
+        self.name.as_ref().map_or(Str::constant(without), Str::borrowed)
+    }
+}
+
 /// A picture, inline.
 pub struct Image<'a> {
     /// Media type, such as `image/png`.
@@ -255,6 +264,20 @@ pub enum Format<'a> {
         /// The answer must follow it exactly.
         strict: Option<bool>,
     },
+}
+
+impl Format<'_> {
+    /// The schema, with what it is for in its own `description`: for formats that have no other place for that.
+    ///
+    /// # Errors
+    /// [`Refusal`] for a schema that is no object.
+    pub fn described(&self) -> Result<Option<Json<'_>>, Refusal> {
+        Ok(match self {
+            Self::JsonObject => None,
+            Self::Schema { description: Some(description), schema, .. } => Some(schema.with("description", description)?),
+            Self::Schema { schema, .. } => Some(schema.borrowed()),
+        })
+    }
 }
 
 /// Whether and how much to reason.

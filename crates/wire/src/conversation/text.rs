@@ -146,6 +146,25 @@ impl<'a> Json<'a> {
         Cursor::new(self.0.as_bytes())
     }
 
+    /// An object with the member `key` put first, unless it has one of that name.
+    ///
+    /// # Errors
+    /// [`JsonError`] for what is no object.
+    pub fn with(&self, key: &'static str, text: &Str<'_>) -> Result<Json<'_>, JsonError> {
+        let (mut members, mut has_one) = (0, false);
+        self.cursor()?.object(|name, _, value| {
+            members += 1;
+            has_one |= name.is(key);
+            value.skip().map(drop)
+        })?;
+        if has_one {
+            return Ok(self.borrowed());
+        }
+        let comma = if members == 0 { "" } else { "," };
+        let inside = self.0.strip_prefix('{').unwrap_or("}");
+        Ok(Json(["{\"", key, "\":\"", text.raw(), "\"", comma, inside].concat().into()))
+    }
+
     /// The same value, borrowed.
     #[must_use]
     pub fn borrowed(&self) -> Json<'_> {
@@ -164,6 +183,15 @@ mod tests {
         let text = Str::of("a \"b\"\n\u{1}é");
         assert_eq!(text.raw(), r#"a \"b\"\u000a\u0001é"#);
         assert_eq!(text.plain(), "a \"b\"\n\u{1}é");
+    }
+
+    #[test]
+    fn a_member_is_put_into_an_object_once() {
+        let with =
+            |text: &'static str| Json::checked(text).ok().unwrap().with("a", &Str::constant("x")).ok().unwrap().raw().to_owned();
+        assert_eq!(with("{ }"), r#"{"a":"x" }"#);
+        assert_eq!(with(r#"{"b":1}"#), r#"{"a":"x","b":1}"#);
+        assert_eq!(with(r#"{"b":1,"\u0061":2}"#), r#"{"b":1,"\u0061":2}"#);
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub fn read_request(body: &[u8]) -> Result<EmbedRequest<'_>, Refusal> {
                 })?;
                 if tokens {
                     // Numbers of tokens mean something to the model only that they were made for.
-                    request.own.push(("input: tokens", input));
+                    request.own.push(("input", input));
                 }
             }
             ("input", _) => return Err(INPUT),

@@ -3,12 +3,11 @@
 use super::fields::{boolean, each, fields, object, string};
 use super::shape::FILE_DATA;
 use super::signature::unwrapped;
-use crate::base64;
 use crate::conversation::{
     Arguments, Audio, Document, Image, Json, Message, Part, PartKind, Role, Str, Thinking, ToolCall, ToolResult,
 };
 use crate::json::{Cursor, Kind};
-use crate::media::is_base64;
+use crate::media;
 use crate::refusal::{FieldName, Refusal};
 
 /// What is read so far.
@@ -249,14 +248,7 @@ pub(super) fn inline_data<'a>(value: &mut Cursor<'a>) -> Result<PartKind<'a>, Re
         Ok(true)
     })?;
     let media_type = media_type.ok_or(Refusal::MissingField("contents.parts.inlineData.mimeType"))?;
-    let data = data.ok_or(Refusal::MissingField(DATA))?;
-    let data = if is_base64(data.raw()) {
-        data
-    } else {
-        // Here the other alphabet and missing padding are as good; elsewhere they are not.
-        let bytes = base64::decode(&data.plain()).filter(|bytes| !bytes.is_empty()).ok_or(Refusal::BadMedia(DATA, "base64"))?;
-        Str::of(&base64::encode(&bytes))
-    };
+    let data = media::inline_of_either(data.ok_or(Refusal::MissingField(DATA))?, DATA)?;
     let family = media_type.plain().split('/').next().unwrap_or_default().to_ascii_lowercase();
     Ok(match family.as_str() {
         "image" | "audio" if name.is_some() => {

@@ -3,7 +3,7 @@
 use lethe_types::Api;
 
 use super::signature::{PLACEHOLDER, wrapped};
-use crate::conversation::{Json, Part, PartKind, Str, Thinking, ToolCall, ToolResult};
+use crate::conversation::{Json, Part, PartKind, RESULT, Str, Thinking, ToolCall, ToolResult};
 use crate::refusal::Refusal;
 use crate::write::Writer;
 
@@ -95,9 +95,9 @@ fn write_media(json: &mut Writer<'_>, kind: &PartKind<'_>) -> Result<(), Refusal
         PartKind::Audio(audio) => (&audio.media_type, &audio.data),
         // Its name is no part of what the model reads here.
         PartKind::Document(document) => (&document.media_type, &document.data),
-        PartKind::Image(image) if image.detail.is_some() => return Err(cannot("image detail")),
+        PartKind::Image(image) if image.detail.is_some() => return Err(cannot("messages.content.image_url.detail")),
         PartKind::Image(image) => (&image.media_type, &image.data),
-        _ => return Err(cannot("a tool result inside of another one")),
+        _ => return Err(cannot(RESULT)),
     };
     json.key("inlineData").object(|json| {
         json.member("mimeType", media_type);
@@ -107,7 +107,7 @@ fn write_media(json: &mut Writer<'_>, kind: &PartKind<'_>) -> Result<(), Refusal
 }
 
 fn write_call(json: &mut Writer<'_>, call: &ToolCall<'_>, signature: Option<&Str<'_>>) -> Result<(), Refusal> {
-    let arguments = call.arguments.object("arguments of a call")?;
+    let arguments = call.arguments.object("messages.tool_calls.function.arguments")?;
     json.object(|json| {
         json.key("functionCall").object(|json| {
             json.member("id", &call.id);
@@ -123,7 +123,7 @@ fn write_call(json: &mut Writer<'_>, call: &ToolCall<'_>, signature: Option<&Str
 
 fn write_result(json: &mut Writer<'_>, result: &ToolResult<'_>, names: &Names<'_>) -> Result<(), Refusal> {
     let called = names.iter().rev().find(|(id, _)| id.raw() == result.id.raw()).map(|(_, name)| *name);
-    let name = called.or(result.name.as_ref()).ok_or(cannot("a tool result without its call"))?;
+    let name = called.or(result.name.as_ref()).ok_or(cannot("messages.tool_call_id"))?;
     let (mut texts, mut media) = (Vec::new(), Vec::new());
     for part in &result.content {
         match &part.kind {

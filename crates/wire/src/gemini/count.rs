@@ -55,12 +55,14 @@ pub fn read_count_request(body: &[u8]) -> Result<Request<'_>, Refusal> {
 /// As [`super::write_request`].
 pub fn write_count_request(request: &Request<'_>, to: &Sending<'_>, out: &mut ContentBuf) -> Result<(), Refusal> {
     request.refuse_own(Api::CountTokens)?;
-    Writer::new(out).try_object(|json| {
-        json.key("generateContentRequest").try_object(|json| {
-            json.key("model").plain(&["models/", to.model].concat());
-            write_fields(json, request, to)
+    Writer::new(out)
+        .try_object(|json| {
+            json.key("generateContentRequest").try_object(|json| {
+                json.key("model").plain(&["models/", to.model].concat());
+                write_fields(json, request, to)
+            })
         })
-    })
+        .map_err(|refusal| refusal.in_words_of(request.api))
 }
 
 /// Reads `totalTokens`.

@@ -5,7 +5,7 @@ use lethe_types::Api;
 
 use super::content_write::{To, says_something, write_parts};
 use super::signature::is_demanded_by;
-use crate::conversation::{Effort, Format, Json, Part, PartKind, Reasoning, Request, Role, Sending, Str, Tool, ToolChoice};
+use crate::conversation::{Effort, Json, Part, PartKind, Reasoning, Request, Role, Sending, Str, Tool, ToolChoice};
 use crate::refusal::Refusal;
 use crate::write::Writer;
 
@@ -15,7 +15,7 @@ use crate::write::Writer;
 /// [`Refusal::Untranslatable`] for what this format cannot express; `out` then holds half a text.
 pub fn write_request(request: &Request<'_>, to: &Sending<'_>, out: &mut ContentBuf) -> Result<(), Refusal> {
     request.refuse_own(Api::GenerateContent)?;
-    Writer::new(out).try_object(|json| write_fields(json, request, to))
+    Writer::new(out).try_object(|json| write_fields(json, request, to)).map_err(|refusal| refusal.in_words_of(request.api))
 }
 
 const fn cannot(field: &'static str) -> Refusal {
@@ -24,7 +24,7 @@ const fn cannot(field: &'static str) -> Refusal {
 
 pub(super) fn write_fields(json: &mut Writer<'_>, request: &Request<'_>, to: &Sending<'_>) -> Result<(), Refusal> {
     if request.parallel_tool_calls == Some(false) && !request.tools.is_empty() {
-        return Err(cannot("parallel_tool_calls: false"));
+        return Err(cannot("parallel_tool_calls"));
     }
     let system = request.messages.iter().filter(|message| message.role == Role::System).flat_map(|message| &message.parts);
     if system.clone().next().is_some() {
@@ -47,7 +47,7 @@ fn instruction(json: &mut Writer<'_>, part: &Part<'_>) -> Result<(), Refusal> {
             json.object(|json| json.member("text", text));
             Ok(())
         }
-        _ => Err(cannot("media in instructions")),
+        _ => Err(cannot("messages.content")),
     }
 }
 
@@ -67,7 +67,7 @@ fn turns<'r, 'a>(request: &'r Request<'a>) -> Result<Vec<Turn<'r, 'a>>, Refusal>
         }
         if message.role == Role::System {
             if !turns.is_empty() {
-                return Err(cannot("instructions between messages"));
+                return Err(cannot("messages.role"));
             }
             continue;
         }
@@ -90,7 +90,7 @@ fn turns<'r, 'a>(request: &'r Request<'a>) -> Result<Vec<Turn<'r, 'a>>, Refusal>
 fn write_contents(json: &mut Writer<'_>, request: &Request<'_>, to: &Sending<'_>) -> Result<(), Refusal> {
     let turns = turns(request)?;
     if turns.is_empty() {
-        return Err(cannot("a conversation without a message of the user"));
+        return Err(cannot("messages"));
     }
     let receiver = if is_demanded_by(to.model) { To::StrictProvider } else { To::Provider };
     let mut names: Vec<(&Str<'_>, &Str<'_>)> = Vec::new();
@@ -212,11 +212,9 @@ fn write_config(json: &mut Writer<'_>, request: &Request<'_>, to: &Sending<'_>) 
     json.some("frequencyPenalty", request.frequency_penalty.as_ref());
     match &request.format {
         None => {}
-        Some(Format::JsonObject) => json.constant("responseMimeType", "application/json"),
-        Some(Format::Schema { description, schema, .. }) => {
+        Some(format) => {
             json.constant("responseMimeType", "application/json");
-            let described = description.as_ref().map(|text| describe(schema, text)).transpose()?;
-            json.key("responseJsonSchema").json(described.as_ref().unwrap_or(schema));
+            json.some("responseJsonSchema", format.described()?.as_ref());
         }
     }
     if let Some(reasoning) = request.reasoning.filter(|reasoning| *reasoning != Reasoning::default()) {
@@ -224,24 +222,6 @@ fn write_config(json: &mut Writer<'_>, request: &Request<'_>, to: &Sending<'_>) 
     }
     write_own(json, request, "generationConfig.");
     Ok(())
-}
-
-/// The schema with what it is for in its own `description`, unless it has one.
-fn describe<'s>(schema: &'s Json<'_>, description: &Str<'_>) -> Result<Json<'s>, Refusal> {
-    let mut members = 0;
-    let mut has_one = false;
-    schema.cursor()?.object(|key, _, value| {
-        members += 1;
-        has_one |= key.is("description");
-        value.skip()?;
-        Ok::<(), Refusal>(())
-    })?;
-    if has_one {
-        return Ok(schema.borrowed());
-    }
-    let comma = if members == 0 { "" } else { "," };
-    let inside = schema.raw().strip_prefix('{').unwrap_or("}");
-    Ok(Json::checked([r#"{"description":""#, description.raw(), "\"", comma, inside].concat())?)
 }
 
 /// Levels are words of version 3 and later, which takes budgets as well; the versions before it know budgets only.

@@ -1,7 +1,7 @@
 //! Signatures over thoughts (<https://ai.google.dev/gemini-api/docs/thought-signatures>).
 
-use crate::base64;
 use crate::conversation::Str;
+use crate::media::base64;
 
 /// What the reference has clients send with a call that came from elsewhere, so that there is no signature for it.
 pub(super) const PLACEHOLDER: Str<'static> = Str::constant("skip_thought_signature_validator");

@@ -5,7 +5,7 @@ use crate::conversation::{
     Arguments, Audio, Document, Image, Message, Part, PartKind, Role, Str, Thinking, ToolCall, ToolResult,
 };
 use crate::json::{Cursor, Kind};
-use crate::media::{data_url, is_base64};
+use crate::media;
 use crate::refusal::Refusal;
 
 /// What a message's fields hold before its role says what they are.
@@ -184,9 +184,7 @@ fn image<'a>(value: &mut Cursor<'a>) -> Result<Image<'a>, Refusal> {
         })?;
     }
     let url = url.ok_or(Refusal::MissingField(FIELD))?;
-    let (media_type, data) =
-        data_url(url.raw()).ok_or(Refusal::BadMedia(FIELD, "a data: URL with a media type and base64 data"))?;
-    Ok(Image { media_type, data, detail: detail.filter(|detail| detail.raw() != "auto") })
+    media::image(url.raw(), detail, FIELD)
 }
 
 fn audio<'a>(value: &mut Cursor<'a>) -> Result<Audio<'a>, Refusal> {
@@ -205,9 +203,7 @@ fn audio<'a>(value: &mut Cursor<'a>) -> Result<Audio<'a>, Refusal> {
         Some("wav") => "audio/wav",
         _ => return Err(Refusal::BadMedia("messages.content.input_audio.format", "wav or mp3")),
     };
-    if !is_base64(data.raw()) {
-        return Err(Refusal::BadMedia("messages.content.input_audio.data", "base64"));
-    }
+    let data = media::inline(data, "messages.content.input_audio.data")?;
     Ok(Audio { media_type: Str::constant(media_type), data })
 }
 
@@ -223,9 +219,7 @@ fn file<'a>(value: &mut Cursor<'a>) -> Result<Document<'a>, Refusal> {
         Ok::<(), Refusal>(())
     })?;
     let url = data.ok_or(Refusal::MissingField(FIELD))?;
-    let (media_type, data) =
-        data_url(url.raw()).ok_or(Refusal::BadMedia(FIELD, "a data: URL with a media type and base64 data"))?;
-    Ok(Document { media_type, data, name })
+    media::document(url.raw(), name, FIELD)
 }
 
 fn tool_call<'a>(value: &mut Cursor<'a>) -> Result<ToolCall<'a>, Refusal> {

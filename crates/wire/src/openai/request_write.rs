@@ -5,7 +5,8 @@ use lethe_types::Api;
 
 use super::thoughts::write_details;
 use crate::conversation::{
-    Arguments, Effort, Format, Message, Part, PartKind, Request, Role, Sending, Str, Tool, ToolCall, ToolChoice, ToolResult,
+    Arguments, Effort, Format, Message, Part, PartKind, RESULT, Request, Role, Sending, Str, Tool, ToolCall, ToolChoice,
+    ToolResult,
 };
 use crate::refusal::Refusal;
 use crate::write::Writer;
@@ -15,6 +16,10 @@ use crate::write::Writer;
 /// # Errors
 /// [`Refusal::Untranslatable`] for what this format cannot express; `out` then holds half a text.
 pub fn write_request(request: &Request<'_>, to: &Sending<'_>, out: &mut ContentBuf) -> Result<(), Refusal> {
+    write(request, to, out).map_err(|refusal| refusal.in_words_of(request.api))
+}
+
+fn write(request: &Request<'_>, to: &Sending<'_>, out: &mut ContentBuf) -> Result<(), Refusal> {
     request.refuse_own(Api::Chat)?;
     Writer::new(out).try_object(|json| {
         json.key("model").plain(to.model);
@@ -166,7 +171,7 @@ fn write_part(json: &mut Writer<'_>, part: &Part<'_>) -> Result<(), Refusal> {
         PartKind::Image(image) => json.object(|json| {
             json.constant("type", "image_url");
             json.key("image_url").object(|json| {
-                json.key("url").strings(&["data:", image.media_type.raw(), ";base64,", image.data.raw()]);
+                json.data_url("url", &image.media_type, &image.data);
                 if let Some(detail) = &image.detail {
                     json.member("detail", detail);
                 }
@@ -176,7 +181,7 @@ fn write_part(json: &mut Writer<'_>, part: &Part<'_>) -> Result<(), Refusal> {
             let format = match audio.media_type.plain().as_ref() {
                 "audio/mpeg" | "audio/mp3" => "mp3",
                 "audio/wav" | "audio/x-wav" | "audio/wave" => "wav",
-                _ => return cannot("audio format"),
+                _ => return cannot("messages.content.input_audio"),
             };
             json.object(|json| {
                 json.constant("type", "input_audio");
@@ -189,14 +194,12 @@ fn write_part(json: &mut Writer<'_>, part: &Part<'_>) -> Result<(), Refusal> {
         PartKind::Document(document) => json.object(|json| {
             json.constant("type", "file");
             json.key("file").object(|json| {
-                // The name is required with inline data.
-                json.member("filename", document.name.as_ref().unwrap_or(&Str::constant("document")));
-                json.key("file_data").strings(&["data:", document.media_type.raw(), ";base64,", document.data.raw()]);
+                json.member("filename", &document.file_name());
+                json.data_url("file_data", &document.media_type, &document.data);
             });
         }),
-        PartKind::Reasoning(_) => return cannot("reasoning outside of an assistant's message"),
-        PartKind::ToolCall(_) => return cannot("a call outside of an assistant's message"),
-        PartKind::ToolResult(_) => return cannot("a tool result inside of another one"),
+        PartKind::Reasoning(_) | PartKind::ToolCall(_) => return cannot("messages.content"),
+        PartKind::ToolResult(_) => return cannot(RESULT),
     }
     Ok(())
 }
@@ -270,7 +273,7 @@ fn write_result(json: &mut Writer<'_>, result: &ToolResult<'_>) -> Result<(), Re
     let texts: Option<Vec<&Str<'_>>> =
         result.content.iter().map(|part| if let PartKind::Text(text) = &part.kind { Some(text) } else { None }).collect();
     let Some(texts) = texts else {
-        return Err(Refusal::Untranslatable { field: "media in a tool result", target: Api::Chat });
+        return Err(Refusal::of_field(RESULT, Api::Chat));
     };
     json.object(|json| {
         json.constant("role", "tool");

@@ -15,6 +15,8 @@ pub struct Reader {
     started: bool,
     /// The provider's number of each call that has begun.
     calls: Vec<u64>,
+    /// How many blocks of encrypted thoughts have come.
+    encrypted: u32,
     finished: bool,
     done: bool,
 }
@@ -111,6 +113,7 @@ impl Reader {
                 ("reasoning" | "reasoning_content", Kind::String) => {
                     said(value, &mut |piece| sink(Event::Reasoning { index: 0, piece }))?;
                 }
+                ("reasoning_details", Kind::Array) => value.array(|item| self.proof(item, sink))?,
                 ("tool_calls", Kind::Array) => value.array(|item| {
                     let call = call(item)?;
                     self.call(call, sink)
@@ -119,6 +122,28 @@ impl Reader {
             }
             Ok::<(), Malformed>(())
         })
+    }
+
+    /// Signatures and encrypted thoughts (<https://openrouter.ai/docs/use-cases/reasoning-tokens>); their text stands beside them as well.
+    fn proof(&mut self, item: &mut Cursor<'_>, sink: &mut dyn FnMut(Event<'_>)) -> Result<(), Malformed> {
+        let (mut data, mut signature) = (None, None);
+        item.object(|key, _, value| {
+            match (key.raw(), value.kind()?) {
+                ("data", Kind::String) => data = Some(Str::from(value.string()?)),
+                ("signature", Kind::String) => signature = Some(Str::from(value.string()?)),
+                _ => value.skip().map(drop)?,
+            }
+            Ok::<(), Malformed>(())
+        })?;
+        if let Some(signature) = signature.filter(|text| !text.is_empty()) {
+            sink(Event::ReasoningSignature { index: 0, signature });
+        }
+        if let Some(signature) = data.filter(|text| !text.is_empty()) {
+            // Thoughts of their own: the numbers of others' items say nothing here.
+            self.encrypted += 1;
+            sink(Event::ReasoningSignature { index: self.encrypted, signature });
+        }
+        Ok(())
     }
 
     fn call(&mut self, call: CallDelta<'_>, sink: &mut dyn FnMut(Event<'_>)) -> Result<(), Malformed> {

@@ -17,13 +17,15 @@ pub struct Writer {
     started: bool,
     /// The block of thoughts of which text has been shown last.
     shown: Option<u32>,
+    /// Calls that have begun and whose arguments have not.
+    silent: Vec<u32>,
 }
 
 impl Writer {
     /// At the start of a stream.
     #[must_use]
     pub const fn new(identity: Identity, wanted: Wanted) -> Self {
-        Self { identity, wants_usage: wanted.usage, usage: None, started: false, shown: None }
+        Self { identity, wants_usage: wanted.usage, usage: None, started: false, shown: None, silent: Vec::new() }
     }
 
     fn chunk(&self, out: &mut ContentBuf, choices: impl FnOnce(&mut Json<'_>), usage: Option<&Usage>) {
@@ -56,6 +58,16 @@ impl Writer {
             });
         };
         self.chunk(out, choices, None);
+    }
+
+    fn arguments(&self, call: u32, piece: &Str<'_>, out: &mut ContentBuf) {
+        let delta = |json: &mut Json<'_>| {
+            json.object(|json| {
+                json.key("index").number(call.into());
+                json.key("function").object(|json| json.member("arguments", piece));
+            });
+        };
+        self.choice(out, |json| json.key("tool_calls").array(delta), None);
     }
 
     fn start(&mut self, out: &mut ContentBuf) {
@@ -92,6 +104,7 @@ impl StreamWriter for Writer {
                 );
             }
             Event::ToolCall { index, id, name, signature } => {
+                self.silent.push(*index);
                 let call = |json: &mut Json<'_>| {
                     json.object(|json| {
                         json.key("index").number((*index).into());
@@ -110,16 +123,17 @@ impl StreamWriter for Writer {
                 self.choice(out, |json| json.key("tool_calls").array(call), None);
             }
             Event::ToolArguments { index, piece } => {
-                let call = |json: &mut Json<'_>| {
-                    json.object(|json| {
-                        json.key("index").number((*index).into());
-                        json.key("function").object(|json| json.member("arguments", piece));
-                    });
-                };
-                self.choice(out, |json| json.key("tool_calls").array(call), None);
+                self.silent.retain(|call| call != index);
+                self.arguments(*index, piece, out);
             }
             Event::Usage(usage) => self.usage = Some(*usage),
-            Event::Finish(reason) => self.choice(out, |_| {}, Some(finish_reason(reason))),
+            Event::Finish(reason) => {
+                // Clients read the arguments as JSON, which an empty string is not.
+                for call in std::mem::take(&mut self.silent) {
+                    self.arguments(call, &Str::constant("{}"), out);
+                }
+                self.choice(out, |_| {}, Some(finish_reason(reason)));
+            }
         }
         Ok(())
     }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::media;
 use super::output::CALL_SUFFIX;
 use super::shape::{CACHE_BREAKPOINT, FILE_REFERENCE, ITEM_REFERENCE, REMOTE_FILE, REMOTE_IMAGE};
 use super::value::{Fields, Value};
 use crate::conversation::{Arguments, Message, Part, PartKind, Request, Role, Str, Thinking, ToolCall, ToolResult};
+use crate::media;
 use crate::refusal::{FieldName, Refusal};
 
 /// Items that other formats have no word for: the model's and the client's side of tools that are no functions, and the like.
@@ -165,7 +165,7 @@ impl<'r, 'a> Items<'r, 'a> {
                     return Err(Refusal::Conflict(REMOTE_IMAGE));
                 }
                 let detail = part.text("detail", "input.content.detail")?;
-                PartKind::Image(media::image(url, detail)?)
+                PartKind::Image(media::image(url, detail, FIELD)?)
             }
             "input_file" => {
                 if part.take("file_id").is_some() {
@@ -183,7 +183,7 @@ impl<'r, 'a> Items<'r, 'a> {
                 const FIELD: &str = "input.content.file_data";
                 let data = part.take("file_data").ok_or(Refusal::MissingField(FIELD))?;
                 let data = data.raw_string().ok_or(Refusal::WrongType(FIELD, "a string"))?;
-                PartKind::Document(media::document(data, name)?)
+                PartKind::Document(media::document(data, name, FIELD)?)
             }
             other => return Err(Refusal::UntranslatableUnknown(FieldName::new(other))),
         };

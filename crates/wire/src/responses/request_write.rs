@@ -30,6 +30,10 @@ const NESTED: &[&str] = &["include", "reasoning.context", "reasoning.mode", "tex
 /// # Errors
 /// [`Refusal::Untranslatable`] names what this API cannot say.
 pub fn write_request(request: &Request<'_>, to: &Sending<'_>, out: &mut ContentBuf) -> Result<(), Refusal> {
+    write(request, to, out).map_err(|refusal| refusal.in_words_of(request.api))
+}
+
+fn write(request: &Request<'_>, to: &Sending<'_>, out: &mut ContentBuf) -> Result<(), Refusal> {
     request.refuse_own(API)?;
     if let Some((field, _)) = request.own.iter().find(|(field, _)| !TOP_LEVEL.contains(field) && !NESTED.contains(field)) {
         return Err(Refusal::Untranslatable { field, target: API });
@@ -78,22 +82,19 @@ fn wants_encrypted(request: &Request<'_>) -> bool {
     }
 }
 
-/// Refuses what this API has no field for, by the names that the client's has.
+/// Refuses what this API has no field for.
 fn refuse(request: &Request<'_>) -> Result<(), Refusal> {
-    let is_gemini = request.api == Api::GenerateContent;
-    let named = |gemini, other| if is_gemini { gemini } else { other };
-    let stop = named("generationConfig.stopSequences", if request.api == Api::Messages { "stop_sequences" } else { "stop" });
     let penalties = request.api != API;
     for (field, is_there) in [
-        (named("generationConfig.topK", "top_k"), request.top_k.is_some()),
-        (named("generationConfig.seed", "seed"), request.seed.is_some()),
-        (stop, !request.stop.is_empty()),
-        (named("generationConfig.frequencyPenalty", "frequency_penalty"), penalties && request.frequency_penalty.is_some()),
-        (named("generationConfig.presencePenalty", "presence_penalty"), penalties && request.presence_penalty.is_some()),
+        ("top_k", request.top_k.is_some()),
+        ("seed", request.seed.is_some()),
+        ("stop", !request.stop.is_empty()),
+        ("frequency_penalty", penalties && request.frequency_penalty.is_some()),
+        ("presence_penalty", penalties && request.presence_penalty.is_some()),
         ("messages.name", request.messages.iter().any(|message| message.name.is_some())),
     ] {
         if is_there {
-            return Err(Refusal::Untranslatable { field, target: API });
+            return Err(Refusal::of_field(field, API));
         }
     }
     Ok(())
@@ -128,7 +129,7 @@ fn message(json: &mut Writer<'_>, api: Api, message: &Message<'_>) -> Result<(),
             json.try_object(|json| {
                 json.constant("type", "message");
                 json.constant("role", role);
-                json.key("content").try_array(|json| said.iter().try_for_each(|part| content(json, api, message.role, part)))
+                json.key("content").try_array(|json| said.iter().try_for_each(|part| content(json, message.role, part)))
             })?;
         }
         let Some((item, after)) = others.split_first() else { return Ok(()) };
@@ -141,7 +142,7 @@ fn message(json: &mut Writer<'_>, api: Api, message: &Message<'_>) -> Result<(),
                 let arguments = call.arguments.text();
                 json.key("arguments").strings(&[if arguments.is_empty() { "{}" } else { arguments.raw() }]);
             }),
-            PartKind::ToolResult(result) => tool_result(json, api, result)?,
+            PartKind::ToolResult(result) => tool_result(json, result)?,
             _ => {}
         }
         rest = after;
@@ -151,12 +152,8 @@ fn message(json: &mut Writer<'_>, api: Api, message: &Message<'_>) -> Result<(),
     }
 }
 
-fn content(json: &mut Writer<'_>, api: Api, role: Role, part: &Part<'_>) -> Result<(), Refusal> {
+fn content(json: &mut Writer<'_>, role: Role, part: &Part<'_>) -> Result<(), Refusal> {
     let is_answer = role == Role::Assistant;
-    let refused = |chat, gemini| {
-        let field = if api == Api::GenerateContent { gemini } else { chat };
-        Err(Refusal::Untranslatable { field, target: API })
-    };
     match &part.kind {
         PartKind::Text(text) => json.object(|json| {
             json.constant("type", if is_answer { "output_text" } else { "input_text" });
@@ -168,23 +165,18 @@ fn content(json: &mut Writer<'_>, api: Api, role: Role, part: &Part<'_>) -> Resu
         }),
         PartKind::Image(image) if !is_answer => json.object(|json| {
             json.constant("type", "input_image");
-            json.key("image_url").strings(&["data:", image.media_type.raw(), ";base64,", image.data.raw()]);
+            json.data_url("image_url", &image.media_type, &image.data);
             if let Some(detail) = &image.detail {
                 json.member("detail", detail);
             }
         }),
         PartKind::Document(document) if !is_answer => json.object(|json| {
             json.constant("type", "input_file");
-            // A file without a name is refused.
-            let name = document
-                .name
-                .as_ref()
-                .map_or(if document.media_type.raw() == "application/pdf" { "document.pdf" } else { "document.txt" }, Str::raw);
-            json.key("filename").strings(&[name]);
-            json.key("file_data").strings(&["data:", document.media_type.raw(), ";base64,", document.data.raw()]);
+            json.member("filename", &document.file_name());
+            json.data_url("file_data", &document.media_type, &document.data);
         }),
-        PartKind::Audio(_) => return refused("messages.content.input_audio", "contents.parts.inlineData"),
-        _ => return refused("messages.content", "contents.parts"),
+        PartKind::Audio(_) => return Err(Refusal::of_field("messages.content.input_audio", API)),
+        _ => return Err(Refusal::of_field("messages.content", API)),
     }
     Ok(())
 }
@@ -216,7 +208,7 @@ fn reasoning_item(json: &mut Writer<'_>, api: Api, thinking: &Thinking<'_>) {
 }
 
 /// That a function failed has no field here: it is said in words.
-fn tool_result(json: &mut Writer<'_>, api: Api, result: &ToolResult<'_>) -> Result<(), Refusal> {
+fn tool_result(json: &mut Writer<'_>, result: &ToolResult<'_>) -> Result<(), Refusal> {
     json.try_object(|json| {
         json.constant("type", "function_call_output");
         json.member("call_id", &result.id);
@@ -227,9 +219,9 @@ fn tool_result(json: &mut Writer<'_>, api: Api, result: &ToolResult<'_>) -> Resu
             [Part { kind: PartKind::Text(text), .. }] => json.strings(&[failed, text.raw()]),
             parts => json.try_array(|json| {
                 if result.is_error {
-                    content(json, api, Role::User, &PartKind::Text(Str::constant("Error:")).into())?;
+                    content(json, Role::User, &PartKind::Text(Str::constant("Error:")).into())?;
                 }
-                parts.iter().try_for_each(|part| content(json, api, Role::User, part))
+                parts.iter().try_for_each(|part| content(json, Role::User, part))
             })?,
         }
         Ok(())
