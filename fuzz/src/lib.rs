@@ -8,8 +8,11 @@ pub mod http1_response;
 pub mod json_cursor;
 pub mod link_decoder;
 pub mod ndjson_lines;
-pub mod openai_request;
+pub mod reply_translation;
+pub mod request_edits;
+pub mod request_translation;
 pub mod sse_stream;
+pub mod stream_translation;
 pub mod usage_record;
 
 use std::cell::RefCell;

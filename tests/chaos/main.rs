@@ -111,7 +111,7 @@ fn nothing_is_left(lethe: &Lethe, said: &Canary) {
     let scanner = Scanner::new(std::slice::from_ref(said));
     assert_eq!(scanner.bytes(said.value.as_bytes()).len(), 1, "control: the scanner knows the canary");
     for folder in [lethe.folder(), Path::new("/tmp"), Path::new("/var/tmp"), Path::new("/dev/shm")] {
-        assert!(scanner.files(folder).is_empty(), "{}", folder.display());
+        assert!(scanner.files(folder, lethe.born()).is_empty(), "{}", folder.display());
     }
     assert!(scanner.bytes(lethe.printed().as_bytes()).is_empty(), "printed");
     for arguments in [["records", "--json"], ["posture", "--json"]] {

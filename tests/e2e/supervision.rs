@@ -73,7 +73,7 @@ impl Run {
         let scanner = Scanner::new(std::slice::from_ref(&self.canary));
         assert_eq!(scanner.bytes(self.canary.value.as_bytes()).len(), 1, "control: the scanner knows the canary");
         for folder in [self.lethe.folder(), Path::new("/tmp"), Path::new("/var/tmp"), Path::new("/dev/shm")] {
-            assert!(scanner.files(folder).is_empty(), "{}", folder.display());
+            assert!(scanner.files(folder, self.lethe.born()).is_empty(), "{}", folder.display());
         }
         assert!(scanner.bytes(self.lethe.printed().as_bytes()).is_empty(), "printed");
         let path = Canary { label: "path".into(), value: format!("{}/bin/lethe-", self.lethe.folder().display()) };

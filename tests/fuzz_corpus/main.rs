@@ -12,7 +12,7 @@ use std::path::Path;
 /// A property.
 type Holds = fn(&[u8]);
 
-const PROPERTIES: [(&str, Holds); 10] = [
+const PROPERTIES: [(&str, Holds); 13] = [
     ("chunked", properties::chunked::holds),
     ("eventstream", properties::eventstream::holds),
     ("http1_request", properties::http1_request::holds),
@@ -20,8 +20,11 @@ const PROPERTIES: [(&str, Holds); 10] = [
     ("json_cursor", properties::json_cursor::holds),
     ("link_decoder", properties::link_decoder::holds),
     ("ndjson_lines", properties::ndjson_lines::holds),
-    ("openai_request", properties::openai_request::holds),
+    ("reply_translation", properties::reply_translation::holds),
+    ("request_edits", properties::request_edits::holds),
+    ("request_translation", properties::request_translation::holds),
     ("sse_stream", properties::sse_stream::holds),
+    ("stream_translation", properties::stream_translation::holds),
     ("usage_record", properties::usage_record::holds),
 ];
 

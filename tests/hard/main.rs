@@ -103,7 +103,7 @@ fn nothing_is_left(lethe: &Lethe, canaries: &[Canary]) {
         found.extend(scanner.memory(pid).into_iter().map(|find| format!("{role}:{find}")));
     }
     for folder in [lethe.folder(), Path::new("/tmp"), Path::new("/var/tmp"), Path::new("/dev/shm")] {
-        found.extend(scanner.files(folder));
+        found.extend(scanner.files(folder, lethe.born()));
     }
     assert_eq!(found, BTreeSet::new(), "canaries are left");
 }

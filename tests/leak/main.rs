@@ -2,6 +2,11 @@
 //! database, not in anything printed, and not in the memory of any process two seconds after the answer, with the connection
 //! still open. The same scanner must find a canary that is put into each of these places on purpose.
 
+mod formats;
+mod operations;
+mod places;
+mod providers;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
@@ -14,6 +19,8 @@ use lethe_testkit::lethe::{Lethe, PROVIDER_KEY, Setup};
 use lethe_testkit::pki::Pki;
 use lethe_testkit::provider::Provider;
 use lethe_testkit::scan::Scanner;
+
+use crate::places::{memory, memory_is_readable, sinks};
 
 const CHAT: &str = "/v1/chat/completions";
 /// How long after an answer nothing of it may be left.
@@ -40,33 +47,6 @@ impl Run {
         let canary = Canary::new(label);
         self.canaries.push(canary.clone());
         canary
-    }
-}
-
-/// Everything that may not hold a canary, except memory.
-fn sinks(lethe: &Lethe, scanner: &Scanner) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    for folder in [lethe.folder(), Path::new("/tmp"), Path::new("/var/tmp"), Path::new("/dev/shm"), Path::new("/run")] {
-        found.extend(scanner.files(folder));
-    }
-    found
-}
-
-fn memory(lethe: &Lethe, scanner: &Scanner) -> BTreeSet<String> {
-    lethe
-        .all_pids()
-        .into_iter()
-        .flat_map(|(role, pid)| scanner.memory(pid).into_iter().map(move |found| format!("{role}:{found}")))
-        .collect()
-}
-
-/// Each process's memory is really read: the run's own folder is part of the path that every part was started by.
-fn memory_is_readable(lethe: &Lethe) {
-    let name = lethe.folder().file_name().unwrap().to_str().unwrap().to_owned();
-    let known = Canary { label: "folder".into(), value: format!("{name}/bin/lethe-padding-to-a-length") };
-    let scanner = Scanner::new(&[known]);
-    for (role, pid) in lethe.all_pids() {
-        assert!(!scanner.memory(pid).is_empty(), "the scanner does not see into {role}");
     }
 }
 

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustls::ClientConfig;
 use serde_json::Value;
@@ -319,6 +319,12 @@ impl Lethe {
     #[must_use]
     pub fn bin(&self) -> &Path {
         &self.bin
+    }
+
+    /// A moment before its first start: what it wrote is no older.
+    #[must_use]
+    pub fn born(&self) -> SystemTime {
+        fs::metadata(&self.bin).and_then(|folder| folder.modified()).expect("the folder of the executables")
     }
 
     /// Process numbers of every part.

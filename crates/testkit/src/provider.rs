@@ -212,7 +212,11 @@ fn serve<S: Read + Write>(mut socket: S, state: &(Mutex<State>, Condvar)) -> io:
         };
         let model = seen.body["model"].as_str().unwrap_or_default().to_owned();
         if let Some((said, words)) = rooms::answer(&seen, &reply) {
-            if !deliver::deliver(&mut socket, said, &words)? {
+            let goes_on = !words.has("hang") && deliver::deliver(&mut socket, said, &words)?;
+            if words.has("hang") || !goes_on && words.has("stall") {
+                wait_for_cancel(&mut socket, state);
+            }
+            if !goes_on {
                 return Ok(());
             }
         } else if !answer(&mut socket, &seen, &model, &reply, state)? {

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Read;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aho_corasick::AhoCorasick;
 
@@ -23,9 +24,14 @@ pub struct Scanner {
 impl Scanner {
     #[must_use]
     pub fn new(canaries: &[Canary]) -> Self {
-        let pieces = canaries.iter().flat_map(Canary::pieces);
-        let labels =
-            canaries.iter().flat_map(|canary| [canary.label.clone(), canary.label.clone(), canary.label.clone()]).collect();
+        Self::of(canaries.iter().flat_map(|canary| canary.pieces().map(|piece| (canary.label.clone(), piece.to_vec()))))
+    }
+
+    /// Finds pieces of at most [`OVERLAP`] bytes, each under its label.
+    #[must_use]
+    pub fn of(pieces: impl IntoIterator<Item = (String, Vec<u8>)>) -> Self {
+        let (labels, pieces): (Vec<String>, Vec<Vec<u8>>) = pieces.into_iter().unzip();
+        assert!(pieces.iter().all(|piece| piece.len() <= OVERLAP), "a piece that could be lost between two blocks");
         Self { pieces: AhoCorasick::new(pieces).expect("pieces"), labels }
     }
 
@@ -35,16 +41,18 @@ impl Scanner {
         self.pieces.find_iter(bytes).map(|found| self.labels[found.pattern().as_usize()].clone()).collect()
     }
 
-    /// Finds in every file below `path`: `path:label`. Sockets, pipes and files that vanish are passed over.
+    /// Finds in every file below `path` that has changed since then: `path:label`. Sockets, pipes and files that vanish are passed over.
     #[must_use]
-    pub fn files(&self, path: &Path) -> BTreeSet<String> {
+    pub fn files(&self, path: &Path, since: SystemTime) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
-        let Ok(kind) = fs::symlink_metadata(path).map(|metadata| metadata.file_type()) else { return found };
-        if kind.is_dir() {
+        let Ok(metadata) = fs::symlink_metadata(path) else { return found };
+        if metadata.is_dir() {
             for entry in fs::read_dir(path).into_iter().flatten().flatten() {
-                found.extend(self.files(&entry.path()));
+                found.extend(self.files(&entry.path(), since));
             }
-        } else if kind.is_file()
+        } else if metadata.is_file()
+            // Nobody sets this time but the kernel.
+            && u64::try_from(metadata.ctime()).is_ok_and(|changed| UNIX_EPOCH + Duration::from_secs(changed + 1) >= since)
             && let Ok(mut file) = File::open(path)
         {
             let mut window = Vec::new();
@@ -81,7 +89,10 @@ impl Scanner {
                 // Secret memory and guard pages cannot be read, which is what they are for.
                 let Ok(read @ 1..) = memory.read_at(&mut block[..want], at) else { break };
                 read_any = true;
-                found.extend(self.bytes(&block[..read]).into_iter().map(|label| format!("{pid}:{label}@{name}")));
+                // What was reserved and never touched is most of it.
+                if block[..read].iter().any(|byte| *byte != 0) {
+                    found.extend(self.bytes(&block[..read]).into_iter().map(|label| format!("{pid}:{label}@{name}")));
+                }
                 at += (read as u64).min(BLOCK as u64);
             }
         }

@@ -1,6 +1,7 @@
 //! How an answer reaches the client, well or badly: the words of the model's name choose.
 //!
-//! * `cut`: the connection ends in the middle of it. `midstream-error`: the dialect's own error in the middle of a stream, and a
+//! * `cut`: the connection ends in the middle of it. `stall`: nothing comes after that, and the connection stays until the client ends it. `hang`:
+//!   nothing comes at all. `midstream-error`: the dialect's own error in the middle of a stream, and a
 //!   clean end of HTTP. `no-done`: without what marks a stream's end (`[DONE]`), where the dialect has that.
 //! * `crlf`: lines of server-sent events end with CR and LF. `comments`: comments between the events. `split`: every byte is a write of
 //!   its own. `slow`: a pause before each event.
@@ -65,6 +66,11 @@ pub(super) fn named(name: &str, value: &Value) -> Vec<u8> {
     format!("event: {name}\ndata: {value}\n\n").into_bytes()
 }
 
+/// Whether only half of an answer comes.
+fn is_cut(words: &Words<'_>) -> bool {
+    words.has("cut") || words.has("stall")
+}
+
 /// Writes the answer; false when the connection ends with it.
 pub(super) fn deliver<S: Write>(socket: &mut S, answer: Answer, words: &Words<'_>) -> io::Result<bool> {
     let mut head = format!("HTTP/1.1 {} X\r\ncontent-type: {}\r\n", answer.status, answer.media_type);
@@ -74,7 +80,7 @@ pub(super) fn deliver<S: Write>(socket: &mut S, answer: Answer, words: &Words<'_
     match answer.body {
         Body::Whole(body) => {
             socket.write_all(format!("{head}content-length: {}\r\n\r\n", body.len()).as_bytes())?;
-            let cut = words.has("cut") && answer.status == 200;
+            let cut = is_cut(words) && answer.status == 200;
             let sent = if cut { &body[..body.len() / 2] } else { &body[..] };
             let pieces = if words.has("split") { 1 } else { sent.len().max(1) };
             for piece in sent.chunks(pieces) {
@@ -100,8 +106,8 @@ fn send_events<S: Write>(socket: &mut S, stream: Stream, media_type: &str, words
     let lines = media_type == "text/event-stream";
     let fails = words.has("midstream");
     let half = stream.events.len().div_ceil(2);
-    let sent = if fails || words.has("cut") { half } else { stream.events.len() };
-    let end = if fails { Some(stream.failure) } else { stream.done.filter(|_| !words.pair("no", "done") && !words.has("cut")) };
+    let sent = if fails || is_cut(words) { half } else { stream.events.len() };
+    let end = if fails { Some(stream.failure) } else { stream.done.filter(|_| !words.pair("no", "done") && !is_cut(words)) };
     for event in stream.events.into_iter().take(sent).chain(end) {
         if words.has("slow") {
             thread::sleep(PAUSE);
@@ -116,7 +122,7 @@ fn send_events<S: Write>(socket: &mut S, stream: Stream, media_type: &str, words
             send_piece(socket, &event, words)?;
         }
     }
-    Ok(!words.has("cut"))
+    Ok(!is_cut(words))
 }
 
 fn send_piece<S: Write>(socket: &mut S, piece: &[u8], words: &Words<'_>) -> io::Result<()> {

@@ -11,7 +11,8 @@
 //! * `error-STATUS`: the dialect's own error, with the prompt in its text; `error-429` says when to try again.
 //!
 //! A model that is asked without what its script needs (no tool, no schema, no picture) refuses with 400: a translation that loses
-//! it is found. How it is said: `midstream-error`, `cut`, `no-done`, `crlf`, `split`, `slow`, `comments` (see [`super::deliver`]).
+//! it is found. How it is said: `midstream-error`, `cut`, `stall`, `hang`, `no-done`, `crlf`, `split`, `slow`,
+//! `comments` (see [`super::deliver`]).
 
 use serde_json::{Map, Value, json};
 
@@ -23,6 +24,8 @@ pub const CACHED_TOKENS: u64 = 4;
 pub const OUTPUT_TOKENS: u64 = 12;
 /// Those of them that were thoughts, where there are any.
 pub const THOUGHT_TOKENS: u64 = 5;
+/// An embedding, over and over for as many numbers as are asked for.
+pub const VECTOR: [f32; 3] = [0.25, -0.5, 1.0];
 /// What a model that thinks thinks.
 pub const THOUGHTS: &str = "The user asks, so I answer.";
 /// What a provider gives for its thoughts, to be given back with them unchanged. Base64, as everywhere.
@@ -260,7 +263,7 @@ fn calls_of(asked: &Asked, two: bool) -> Result<Vec<Call>, Refused> {
 /// An embedding: of three numbers, or of as many as are asked for.
 pub(super) fn vector(dimensions: Option<u64>) -> Vec<f32> {
     let dimensions = dimensions.and_then(|count| usize::try_from(count).ok()).unwrap_or(3);
-    [0.25, -0.5, 1.0].into_iter().cycle().take(dimensions).collect()
+    VECTOR.into_iter().cycle().take(dimensions).collect()
 }
 
 /// A value that fits a JSON schema, with `city` for every string.
