@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use lethe_link::client::{self, LinkError};
 use lethe_link::frame::Frame;
-use lethe_link::{AckError, Beat, Counted, Counts, Decoder, Down, Hello, Outbox, Permit, Tally, Up};
+use lethe_link::{AckError, Beat, Counted, Counts, Decoder, Down, Hello, Outbox, PROTOCOL, Permit, Tally, Up};
 use lethe_types::{AccountPseudonym, Failure, Operation, RouteId};
 use lethe_usage::{InstanceId, Kind, Quality, UnitClass, Usage, UsageRecord};
 use proptest::prelude::*;
@@ -221,7 +221,7 @@ async fn what_was_not_acknowledged_is_sent_again_on_the_next_connection() {
     (0..3).for_each(|units| assert!(outbox.try_reserve().unwrap().record(&usage(units)) > 0));
 
     let (client, mut control) = linked(&outbox);
-    assert_eq!(control.hear().await, Up::Hello(Hello { protocol: 1, build: 5, instance: INSTANCE }));
+    assert_eq!(control.hear().await, Up::Hello(Hello { protocol: PROTOCOL, build: 5, instance: INSTANCE }));
     for sequence in 1..=3 {
         assert_eq!(control.hear_record().await, sequence);
     }

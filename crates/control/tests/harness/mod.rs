@@ -12,7 +12,7 @@ use lethe_control::start::{
 use lethe_control::{ControlError, Listeners, Mishaps, run};
 use lethe_handover::{Identity, Role};
 use lethe_link::frame::{Frame, Hello, Up};
-use lethe_link::{ALPN, Counts, Decoder, Down, Outbox, client};
+use lethe_link::{ALPN, Counts, Decoder, Down, Outbox, PROTOCOL, client};
 use lethe_policy::{Credential, Dialect, PromptCache, Provider, ProviderKind, Rules, Snapshot, Strategy, Timeouts, UpstreamTls};
 use lethe_types::{AccountPseudonym, Capability, Clock, Operation, RouteId, SystemClock};
 use lethe_usage::{InstanceId, Kind, Quality, UnitClass, Usage, UsageRecord};
@@ -256,7 +256,7 @@ pub struct Gateway {
 
 impl Gateway {
     pub async fn hello(&mut self, instance: InstanceId) {
-        self.say(&[Up::Hello(Hello { protocol: 1, build: 1, instance })]).await;
+        self.say(&[Up::Hello(Hello { protocol: PROTOCOL, build: 1, instance })]).await;
     }
 
     pub async fn say(&mut self, frames: &[Up]) {
