@@ -9,6 +9,7 @@ pub mod bedrock;
 mod call;
 pub mod cohere;
 pub mod formats;
+mod function;
 mod gemini;
 mod head;
 mod mistral;

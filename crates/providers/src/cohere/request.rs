@@ -8,6 +8,8 @@ use lethe_wire::conversation::{
 use lethe_wire::refusal::Refusal;
 use lethe_wire::write::Writer;
 
+use crate::function::write_function;
+
 const TARGET: Api = Api::CohereChat;
 
 const fn cannot(field: &'static str) -> Refusal {
@@ -76,7 +78,7 @@ fn write_thinking(json: &mut Writer<'_>, reasoning: Reasoning) {
 
 fn write_tools(json: &mut Writer<'_>, request: &Request<'_>) -> Result<(), Refusal> {
     if !request.tools.is_empty() {
-        json.key("tools").array(|json| request.tools.iter().for_each(|tool| write_tool(json, tool)));
+        json.key("tools").array(|json| request.tools.iter().for_each(|tool| write_function(json, tool)));
     }
     if !request.tools.is_empty() && request.tools.iter().all(can_be_strict) {
         json.key("strict_tools").boolean(true);
@@ -110,22 +112,6 @@ fn can_be_strict(tool: &Tool<'_>) -> bool {
         read.is_ok() && requires
     };
     tool.strict == Some(true) && tool.parameters.as_ref().is_some_and(requires)
-}
-
-fn write_tool(json: &mut Writer<'_>, tool: &Tool<'_>) {
-    json.object(|json| {
-        json.constant("type", "function");
-        json.key("function").object(|json| {
-            json.member("name", &tool.name);
-            if let Some(description) = &tool.description {
-                json.member("description", description);
-            }
-            match &tool.parameters {
-                Some(schema) => json.key("parameters").json(schema),
-                None => json.key("parameters").object(|json| json.constant("type", "object")),
-            }
-        });
-    });
 }
 
 fn write_message(json: &mut Writer<'_>, message: &Message<'_>) -> Result<(), Refusal> {

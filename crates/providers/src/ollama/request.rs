@@ -3,11 +3,13 @@
 use lethe_content::ContentBuf;
 use lethe_types::Api;
 use lethe_wire::conversation::{
-    Effort, Format, Image, Message, Part, PartKind, RESULT, Reasoning, Request, Role, Sending, Str, Tool, ToolCall, ToolChoice,
+    Effort, Format, Image, Message, Part, PartKind, RESULT, Reasoning, Request, Role, Sending, Str, ToolCall, ToolChoice,
     ToolResult,
 };
 use lethe_wire::refusal::Refusal;
 use lethe_wire::write::Writer;
+
+use crate::function::write_function;
 
 const TARGET: Api = Api::OllamaChat;
 
@@ -45,7 +47,7 @@ fn write(request: &Request<'_>, to: &Sending<'_>, out: &mut ContentBuf) -> Resul
             Ok::<(), Refusal>(())
         })?;
         if !tools.is_empty() {
-            json.key("tools").array(|json| tools.iter().for_each(|tool| write_tool(json, tool)));
+            json.key("tools").array(|json| tools.iter().for_each(|tool| write_function(json, tool)));
         }
         match &request.format {
             None => {}
@@ -97,22 +99,6 @@ fn write_options(json: &mut Writer<'_>, request: &Request<'_>) {
         if !request.stop.is_empty() {
             json.key("stop").array(|json| request.stop.iter().for_each(|text| json.string(text)));
         }
-    });
-}
-
-fn write_tool(json: &mut Writer<'_>, tool: &Tool<'_>) {
-    json.object(|json| {
-        json.constant("type", "function");
-        json.key("function").object(|json| {
-            json.member("name", &tool.name);
-            if let Some(description) = &tool.description {
-                json.member("description", description);
-            }
-            match &tool.parameters {
-                Some(schema) => json.key("parameters").json(schema),
-                None => json.key("parameters").object(|json| json.constant("type", "object")),
-            }
-        });
     });
 }
 
