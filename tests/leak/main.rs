@@ -6,6 +6,7 @@ mod formats;
 mod operations;
 mod places;
 mod providers;
+mod rows;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -14,38 +14,11 @@ use serde_json::{Value, json};
 use crate::formats::{About, Format, with_bad_picture, with_document};
 use crate::places::{Found, memory, memory_is_readable, sinks};
 use crate::providers::setup;
+use crate::rows::{Row, TRANSLATED, operations};
 use crate::{GRACE, PANIC};
 
 /// More than a body may have.
 const OVERSIZED: usize = 1_200_000;
-/// The rows of one target: what its model does, what is asked, whether as a stream, and what may come of it.
-const TRANSLATED: &[(&str, &str, About, bool, &[u16])] = &[
-    ("text", "text", About::Text, false, &[200]),
-    ("stream", "text", About::Text, true, &[200]),
-    // What a target cannot be told is refused by name.
-    ("everything", "text", About::All, false, &[200, 400]),
-    ("everything, stream", "text", About::All, true, &[200, 400]),
-    ("call", "tool", About::Call, false, &[200]),
-    ("call, stream", "tool", About::Call, true, &[200]),
-    ("thoughts", "think", About::Text, false, &[200]),
-    ("thoughts, stream", "think", About::Text, true, &[200]),
-    ("split", "text-split", About::Text, true, &[200]),
-    ("provider error", "error-400", About::Text, false, &[400]),
-    ("provider error, stream", "error-400", About::Text, true, &[400]),
-    ("provider failure", "error-500", About::Text, false, &[500, 502]),
-    ("error in the middle", "text-midstream-error", About::Text, true, &[200]),
-    ("cut", "text-cut", About::Text, false, &[502]),
-    ("cut stream", "text-cut", About::Text, true, &[200, 502]),
-];
-
-/// One operation.
-struct Row {
-    id: String,
-    path: String,
-    format: Format,
-    alias: bool,
-}
-
 /// The run so far.
 struct Run<'a> {
     lethe: &'a Lethe,
@@ -65,23 +38,6 @@ struct Run<'a> {
 
 fn stays_open(answer: &Answer) -> bool {
     answer.complete && answer.headers.get("connection").is_none_or(|value| value != "close")
-}
-
-/// Every operation of the document, and whether it takes a body; one without a row here fails.
-fn operations(lethe: &Lethe) -> (Vec<Row>, Vec<String>) {
-    let document = lethe.stranger().get("/openapi.json").json();
-    let (mut rows, mut plain) = (Vec::new(), Vec::new());
-    for (path, item) in document["paths"].as_object().expect("paths") {
-        for (method, operation) in item.as_object().expect("operations") {
-            let of = operation["summary"].as_str().and_then(|summary| summary.strip_prefix("The same as "));
-            let id = operation["operationId"].as_str().expect("an id").to_owned();
-            match Format::of(method, of.unwrap_or(path)) {
-                Some(format) => rows.push(Row { id, path: path.clone(), format, alias: of.is_some() }),
-                None => plain.push(path.clone()),
-            }
-        }
-    }
-    (rows, plain)
 }
 
 impl Run<'_> {

@@ -145,6 +145,10 @@ pub fn inspect(body: &[u8], api: Api) -> Result<Inspected, Refusal> {
         Ok(())
     })?;
     cursor.end()?;
+    // Spelled otherwise it is another field to a server that reads names as they are.
+    if request.field_called("stream_options").is_none() {
+        (request.seen.options, request.seen.wants_usage) = (None, false);
+    }
     request.wants_usage = request.seen.wants_usage;
     for name in shape.required() {
         // Found by its folded name, since some formats have several spellings of one field.
