@@ -295,6 +295,7 @@ async fn text_is_only_where_an_operator_writes_it() {
     .unwrap();
     let reviewed = [
         ("api_keys", "name"),
+        ("api_keys", "region"),
         ("endpoints", "host"),
         ("routes", "model"),
         ("routes", "provider"),
