@@ -4,6 +4,9 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use lethe_testkit::lethe::{Lethe, PROVIDER_KEY, Setup};
 use lethe_testkit::provider::{Provider, sigv4};
@@ -45,12 +48,17 @@ pub(crate) struct Target {
     pub(crate) lines: &'static str,
     /// What it reports as cached.
     pub(crate) cached: u64,
+    /// Models beside those that chat: each a behaviour and what it is asked for.
+    pub(crate) others: &'static [(&'static str, &'static str)],
     /// Words of parts that it cannot express: those are refused by name, which tests of the gateway show.
     pub(crate) without: &'static str,
 }
 
+/// A model that makes vectors.
+pub(crate) const EMBED: &[(&str, &str)] = &[("embed", "embeddings")];
+
 const OPENAI: Target =
-    Target { dialect: "openai", path: "/v1", lines: "preset = \"openai-compatible\"\n", cached: 4, without: "" };
+    Target { dialect: "openai", path: "/v1", lines: "preset = \"openai-compatible\"\n", cached: 4, others: EMBED, without: "" };
 
 /// Starts a Lethe with every behaviour behind `target`.
 pub(crate) fn lethe(provider: &Provider, target: &Target) -> Lethe {
@@ -78,17 +86,20 @@ pub(crate) fn lethe(provider: &Provider, target: &Target) -> Lethe {
          review_due = 2099-01-01\n\n",
         target.lines, target.path
     );
-    let mut model = |behaviour: &str, operation: &str| {
+    let mut model = |behaviour: &str, operations: &[&str]| {
         let _ = write!(
             config,
-            "[[model]]\nid = \"{dialect}-{behaviour}\"\noperations = [\"{operation}\"]\n\
+            "[[model]]\nid = \"{dialect}-{behaviour}\"\noperations = {operations:?}\n\
              routes = [{{ provider = \"{dialect}\", model = \"scripted-{behaviour}\" }}]\n\n"
         );
     };
     for behaviour in BEHAVIOURS {
-        model(behaviour, "chat");
+        let too = target.others.iter().filter(|(other, _)| other == behaviour).map(|(_, operation)| *operation);
+        model(behaviour, &too.chain(["chat"]).collect::<Vec<_>>());
     }
-    model("embed", "embeddings");
+    for (behaviour, operation) in target.others.iter().filter(|(other, _)| !BEHAVIOURS.contains(other)) {
+        model(behaviour, &[operation]);
+    }
     setup.config = Some(config);
     setup.start()
 }
@@ -101,12 +112,15 @@ pub(crate) enum Language {
     Python,
 }
 
-/// Every client in turn against one Lethe; fails with what all of them that failed have printed.
+/// Clients that run at the same time: they wait for streams more than they compute.
+const AT_ONCE: usize = 3;
+
+/// Every client against one Lethe; fails with what all of them that failed have printed.
 pub(crate) fn through(target: &Target, clients: &[Client]) {
     let provider = Provider::start(None);
     let lethe = lethe(&provider, target);
-    let mut failed = Vec::new();
-    for (language, name, parts) in clients {
+    let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let run = |(language, name, parts): &Client| {
         let base = format!("http://{}", lethe.api());
         let models = format!("{}-", target.dialect);
         let suite = Suite {
@@ -124,8 +138,18 @@ pub(crate) fn through(target: &Target, clients: &[Client]) {
             Language::Node => suite.try_node(),
             Language::Python => suite.try_python(),
         };
-        failed.extend(result.err());
-    }
+        failed.lock().expect("no panic").extend(result.err());
+    };
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE.min(clients.len()) {
+            scope.spawn(|| {
+                while let Some(client) = clients.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    run(client);
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner().expect("no panic");
     assert!(failed.is_empty(), "{} of {} clients failed: {}", failed.len(), clients.len(), failed.join("\n"));
     // What it was sent is what the clients said, and nothing of who asked.
     let seen = provider.seen();

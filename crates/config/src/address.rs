@@ -34,7 +34,8 @@ pub struct BaseUrl {
     pub host: String,
     /// TCP port.
     pub port: u16,
-    /// Path without a trailing slash, such as `/v1`; may be empty.
+    /// Path without a trailing slash, such as `/v1`; may be empty. `?region=…` behind it is what Signature Version 4 signs for at a host whose name does
+    /// not say it.
     pub path: String,
 }
 
@@ -154,7 +155,46 @@ pub(crate) fn of(
     if dialect == Some(Dialect::AzureOpenai) && url.path.is_empty() {
         url.path = if dated(file.api_version.as_ref()) { "/openai" } else { "/openai/v1" }.to_owned();
     }
+    if dialect == Some(Dialect::Vertex)
+        && !url.path.contains("/projects/")
+        && let (Some(project), Some(location)) = (&file.project, &file.location)
+    {
+        // The whole base URL of one's own proxy may be written, or as much of it as comes before the project.
+        let whole = format!("https://host{}/projects/{}/locations/{}", url.path, project.get_ref(), location.get_ref());
+        url.path = check.take(project.span(), BaseUrl::parse(&whole).map_err(str::to_owned))?.path;
+    }
+    if dialect == Some(Dialect::Bedrock) {
+        signed_for(file, &mut url, check)?;
+    }
     Some(url)
+}
+
+/// Signatures name the region. AWS' own hosts have it in their names; for others it goes to the gateway behind the path, where an operator cannot
+/// write it, since a base URL has no query.
+fn signed_for(file: &FileProvider, url: &mut BaseUrl, check: &mut Check<'_>) -> Option<()> {
+    let Some(aws) = file.aws.as_ref().filter(|aws| aws.get_ref().access_key_id.is_some()) else { return Some(()) };
+    if url.host.split('.').any(|label| matches!(label, "bedrock-runtime" | "bedrock-runtime-fips")) {
+        return Some(());
+    }
+    let plain = |region: &&Spanned<String>| {
+        let text = region.get_ref();
+        (1..=64).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+    };
+    match aws.get_ref().region.as_ref().filter(plain) {
+        Some(region) => {
+            url.path = format!("{}?region={}", url.path, region.get_ref());
+            Some(())
+        }
+        None => {
+            let at = aws.get_ref().region.as_ref().map_or_else(|| aws.span(), Spanned::span);
+            check.problem(
+                at,
+                "requests are signed for a region, and this host's name has none: write region = \"eu-central-1\" in aws",
+            );
+            None
+        }
+    }
 }
 
 /// Fields that say something to one dialect only.

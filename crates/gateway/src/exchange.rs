@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use lethe_http1::{RequestHead, ServerConn};
 use lethe_policy::KeyEntry;
+use lethe_providers::anthropic::VERSIONS;
 use lethe_tls::Socket;
 use lethe_types::{Api, Capability, Clock, Failure, Region, SystemClock};
 use lethe_wire::inspect::inspect;
@@ -140,7 +141,15 @@ async fn prepare(
         meter.route = only.id;
     }
     let stream = asked.stream || (inspected.stream && takes_stream(asked.api));
-    let received = Received { asked, body: Rc::new(body), inspected, stream, beta: wishes.beta, account: key.account };
+    let received = Received {
+        asked,
+        body: Rc::new(body),
+        inspected,
+        stream,
+        beta: wishes.beta,
+        version: wishes.version,
+        account: key.account,
+    };
     Ok((received, candidates))
 }
 
@@ -154,6 +163,7 @@ struct Wishes<'h> {
     region: Option<Region>,
     providers: Vec<&'h str>,
     beta: Vec<String>,
+    version: Option<&'static str>,
 }
 
 impl<'h> Wishes<'h> {
@@ -172,8 +182,16 @@ impl<'h> Wishes<'h> {
             None => Vec::new(),
             Some(value) => routing::named(value),
         };
+        const VERSION: &str = "`2023-06-01` or `2026-10-21`";
+        let version = match text("anthropic-version", VERSION)? {
+            None => None,
+            Some(value) => {
+                let known = VERSIONS.into_iter().find(|version| *version == value.trim());
+                Some(known.ok_or_else(|| Problem::own_header("anthropic-version", VERSION))?)
+            }
+        };
         let beta = text("anthropic-beta", "names of features, separated by commas")?.unwrap_or_default();
         let beta = beta.split(',').map(str::trim).filter(|value| !value.is_empty()).take(BETA_LIMIT).map(str::to_owned).collect();
-        Ok(Self { region, providers, beta })
+        Ok(Self { region, providers, beta, version })
     }
 }

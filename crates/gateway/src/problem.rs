@@ -83,6 +83,12 @@ impl Problem {
         problem
     }
 
+    pub(crate) fn websocket() -> Self {
+        let message =
+            "WebSocket is not spoken here. Send the request as a POST; with `stream` the answer comes as server-sent events.";
+        Self::invalid(400, "websocket_not_supported", message)
+    }
+
     pub(crate) fn query(query: &str) -> Self {
         let is_key = query.split('&').any(|part| part.starts_with("key="));
         let message = if is_key {

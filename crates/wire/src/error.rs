@@ -61,7 +61,7 @@ impl ErrorBody<'_> {
         match api {
             Api::CountMessageTokens | Api::Messages => self.anthropic(&mut json),
             Api::CountTokens | Api::EmbedContent | Api::GenerateContent => self.google(&mut json),
-            _ => self.openai(&mut json),
+            _ => self.openai(&mut json, api == Api::Rerank),
         }
         out
     }
@@ -91,8 +91,11 @@ impl ErrorBody<'_> {
 
     /// `{"error":{"message","type","param","code"}}` (<https://platform.openai.com/docs/guides/error-codes>). `message` stands beside it as well for
     /// clients of Cohere's and Jina's rerank, who look for it there.
-    fn openai(&self, json: &mut Writer<'_>) {
+    fn openai(&self, json: &mut Writer<'_>, beside: bool) {
         json.object(|json| {
+            if beside {
+                json.member("message", &self.message);
+            }
             json.key("error").object(|json| {
                 json.member("message", &self.message);
                 json.constant("type", self.kind.name());

@@ -24,5 +24,6 @@ pub mod passage;
 mod plain;
 pub mod refusal;
 pub mod responses;
+mod short_id;
 pub mod sse;
 pub mod write;
