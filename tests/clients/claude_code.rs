@@ -5,12 +5,20 @@ use lethe_testkit::lethe::{Lethe, PROVIDER_KEY};
 use lethe_testkit::provider::{Provider, Seen};
 use serde_json::{Value, json};
 
-use crate::through::{Target, lethe};
+use crate::through::{SCRIPTED, Target, lethe};
 
 const SESSION: &str = "user_0123456789abcdef_account_11111111-2222_session_33333333-4444";
-const ANTHROPIC: Target = Target { dialect: "anthropic", path: "", lines: "", cached: 4, others: &[], without: "" };
-const OPENAI: Target =
-    Target { dialect: "openai", path: "/v1", lines: "preset = \"openai-compatible\"\n", cached: 4, others: &[], without: "" };
+const ANTHROPIC: Target =
+    Target { dialect: "anthropic", path: "", lines: "", models: SCRIPTED, cached: 4, others: &[], without: "" };
+const OPENAI: Target = Target {
+    dialect: "openai",
+    path: "/v1",
+    lines: "preset = \"openai-compatible\"\n",
+    models: SCRIPTED,
+    cached: 4,
+    others: &[],
+    without: "",
+};
 const BETA: &str = "claude-code-20250219,interleaved-thinking-2025-05-14,fine-grained-tool-streaming-2025-05-14";
 
 fn body(model: &str, more: &Value) -> Value {

@@ -3,7 +3,7 @@
 use lethe_testkit::provider::Provider;
 
 use crate::open_responses::{Server, every_case};
-use crate::through::{Client, Language, Target, lethe, through};
+use crate::through::{Client, Language, SCRIPTED, Target, lethe, through};
 
 /// Everything that chats. What a target cannot express is left out by its own words.
 const CLIENTS: &[Client] = &[
@@ -38,9 +38,16 @@ const CLIENTS: &[Client] = &[
 /// Directly as it is, and translated.
 #[test]
 fn clients_through_open_responses() {
-    let openai =
-        Target { dialect: "openai", path: "/v1", lines: "preset = \"openai-compatible\"\n", cached: 4, others: &[], without: "" };
-    let anthropic = Target { dialect: "anthropic", path: "", lines: "", cached: 4, others: &[], without: "" };
+    let openai = Target {
+        dialect: "openai",
+        path: "/v1",
+        lines: "preset = \"openai-compatible\"\n",
+        models: SCRIPTED,
+        cached: 4,
+        others: &[],
+        without: "",
+    };
+    let anthropic = Target { dialect: "anthropic", path: "", lines: "", models: SCRIPTED, cached: 4, others: &[], without: "" };
     for target in [openai, anthropic] {
         let provider = Provider::start(None);
         let lethe = lethe(&provider, &target);
@@ -51,53 +58,76 @@ fn clients_through_open_responses() {
 #[test]
 fn clients_through_to_anthropic() {
     let without = "filter json_object";
-    through(&Target { dialect: "anthropic", path: "", lines: "", cached: 4, others: &[], without }, CLIENTS);
+    through(&Target { dialect: "anthropic", path: "", lines: "", models: SCRIPTED, cached: 4, others: &[], without }, CLIENTS);
 }
 
 #[test]
 fn clients_through_to_azure() {
     // OpenAI's chat completions keep their thoughts.
     let lines = "api_version = \"2024-10-21\"\n";
-    through(&Target { dialect: "azure-openai", path: "/openai", lines, cached: 4, others: &[], without: "think" }, CLIENTS);
+    through(
+        &Target { dialect: "azure-openai", path: "/openai", lines, models: SCRIPTED, cached: 4, others: &[], without: "think" },
+        CLIENTS,
+    );
 }
 
 #[test]
 fn clients_through_to_bedrock() {
     let without = "choice_none json_object";
-    through(&Target { dialect: "bedrock", path: "", lines: "", cached: 4, others: &[], without }, CLIENTS);
+    through(
+        &Target {
+            dialect: "bedrock",
+            path: "",
+            lines: "",
+            models: "anthropic.claude-sonnet-4-5-scripted-",
+            cached: 4,
+            others: &[],
+            without,
+        },
+        CLIENTS,
+    );
 }
 
 #[test]
 fn clients_through_to_cohere() {
     let without = "choice_named file document think filter";
-    through(&Target { dialect: "cohere", path: "", lines: "", cached: 4, others: &[], without }, CLIENTS);
+    through(&Target { dialect: "cohere", path: "", lines: "", models: SCRIPTED, cached: 4, others: &[], without }, CLIENTS);
 }
 
 #[test]
 fn clients_through_to_gemini() {
-    through(&Target { dialect: "gemini", path: "/v1beta", lines: "", cached: 4, others: &[], without: "" }, CLIENTS);
+    through(
+        &Target { dialect: "gemini", path: "/v1beta", lines: "", models: SCRIPTED, cached: 4, others: &[], without: "" },
+        CLIENTS,
+    );
 }
 
 #[test]
 fn clients_through_to_mistral() {
     let without = "think filter file document";
-    through(&Target { dialect: "mistral", path: "/mistral/v1", lines: "", cached: 4, others: &[], without }, CLIENTS);
+    through(
+        &Target { dialect: "mistral", path: "/mistral/v1", lines: "", models: SCRIPTED, cached: 4, others: &[], without },
+        CLIENTS,
+    );
 }
 
 #[test]
 fn clients_through_to_ollama() {
     let without = "choice file document think filter";
-    through(&Target { dialect: "ollama", path: "", lines: "", cached: 0, others: &[], without }, CLIENTS);
+    through(&Target { dialect: "ollama", path: "", lines: "", models: SCRIPTED, cached: 0, others: &[], without }, CLIENTS);
 }
 
 #[test]
 fn clients_through_to_openai() {
     let lines = "preset = \"openai-compatible\"\n";
-    through(&Target { dialect: "openai", path: "/v1", lines, cached: 4, others: &[], without: "think" }, CLIENTS);
+    through(
+        &Target { dialect: "openai", path: "/v1", lines, models: SCRIPTED, cached: 4, others: &[], without: "think" },
+        CLIENTS,
+    );
 }
 
 #[test]
 fn clients_through_to_vertex() {
     let lines = "project = \"project\"\nlocation = \"eu\"\n";
-    through(&Target { dialect: "vertex", path: "/v1", lines, cached: 4, others: &[], without: "" }, CLIENTS);
+    through(&Target { dialect: "vertex", path: "/v1", lines, models: SCRIPTED, cached: 4, others: &[], without: "" }, CLIENTS);
 }

@@ -4,10 +4,17 @@ use lethe_testkit::client::Client as Http;
 use lethe_testkit::provider::Provider;
 use serde_json::json;
 
-use crate::through::{Client, EMBED, Language, Target, lethe, through};
+use crate::through::{Client, EMBED, Language, SCRIPTED, Target, lethe, through};
 
-const OPENAI: Target =
-    Target { dialect: "openai", path: "/v1", lines: "preset = \"openai\"\n", cached: 4, others: &[], without: "" };
+const OPENAI: Target = Target {
+    dialect: "openai",
+    path: "/v1",
+    lines: "preset = \"openai\"\n",
+    models: SCRIPTED,
+    cached: 4,
+    others: &[],
+    without: "",
+};
 const COHERE: Target = Target {
     dialect: "cohere",
     path: "/v2",
@@ -16,7 +23,8 @@ const COHERE: Target = Target {
     others: &[("rerank", "rerank"), ("embed", "embeddings")],
     without: "",
 };
-const GEMINI: Target = Target { dialect: "gemini", path: "/v1beta", lines: "", cached: 4, others: EMBED, without: "" };
+const GEMINI: Target =
+    Target { dialect: "gemini", path: "/v1beta", lines: "", models: SCRIPTED, cached: 4, others: EMBED, without: "" };
 
 /// Both clients that count, at both APIs that do.
 #[test]
@@ -26,7 +34,10 @@ fn clients_through_to_counts_of_tokens() {
         (Language::Python, "with_google_genai", "count"),
         (Language::Node, "with_anthropic", "count"),
     ];
-    through(&Target { dialect: "anthropic", path: "", lines: "", cached: 4, others: &[], without: "" }, clients);
+    through(
+        &Target { dialect: "anthropic", path: "", lines: "", models: SCRIPTED, cached: 4, others: &[], without: "" },
+        clients,
+    );
     through(&GEMINI, clients);
 }
 
@@ -34,7 +45,7 @@ fn clients_through_to_counts_of_tokens() {
 #[test]
 fn clients_through_to_vectors() {
     let clients: &[Client] = &[(Language::Python, "with_openai", "embeddings"), (Language::Python, "with_google_genai", "embed")];
-    let plain = |dialect, path, lines| Target { dialect, path, lines, cached: 4, others: EMBED, without: "" };
+    let plain = |dialect, path, lines| Target { dialect, path, lines, models: SCRIPTED, cached: 4, others: EMBED, without: "" };
     for target in [
         plain("azure-openai", "/openai", "api_version = \"2024-10-21\"\n"),
         COHERE,
@@ -83,6 +94,7 @@ fn clients_through_to_rerank() {
         dialect: "openai",
         path: "/v1",
         lines: "preset = \"jina\"\n",
+        models: SCRIPTED,
         cached: 4,
         others: &[("rerank", "rerank"), ("rerank-error-429", "rerank")],
         without: "",

@@ -46,6 +46,8 @@ pub(crate) struct Target {
     pub(crate) path: &'static str,
     /// Further lines of `[[provider]]`.
     pub(crate) lines: &'static str,
+    /// What stands before the behaviour in its own names of models: it may say what they can.
+    pub(crate) models: &'static str,
     /// What it reports as cached.
     pub(crate) cached: u64,
     /// Models beside those that chat: each a behaviour and what it is asked for.
@@ -54,11 +56,28 @@ pub(crate) struct Target {
     pub(crate) without: &'static str,
 }
 
+impl Target {
+    /// What stands before the behaviour in its models' names at Lethe. Google's client makes one vector of several texts where a name has its
+    /// model's word in it.
+    pub(crate) fn named(&self) -> String {
+        format!("{}-", if self.dialect == "gemini" { "google" } else { self.dialect })
+    }
+}
+
+/// The usual beginning of a model's name at the scripted provider.
+pub(crate) const SCRIPTED: &str = "scripted-";
 /// A model that makes vectors.
 pub(crate) const EMBED: &[(&str, &str)] = &[("embed", "embeddings")];
 
-const OPENAI: Target =
-    Target { dialect: "openai", path: "/v1", lines: "preset = \"openai-compatible\"\n", cached: 4, others: EMBED, without: "" };
+const OPENAI: Target = Target {
+    dialect: "openai",
+    path: "/v1",
+    lines: "preset = \"openai-compatible\"\n",
+    models: SCRIPTED,
+    cached: 4,
+    others: EMBED,
+    without: "",
+};
 
 /// Starts a Lethe with every behaviour behind `target`.
 pub(crate) fn lethe(provider: &Provider, target: &Target) -> Lethe {
@@ -86,11 +105,13 @@ pub(crate) fn lethe(provider: &Provider, target: &Target) -> Lethe {
          review_due = 2099-01-01\n\n",
         target.lines, target.path
     );
+    let named = target.named();
     let mut model = |behaviour: &str, operations: &[&str]| {
         let _ = write!(
             config,
-            "[[model]]\nid = \"{dialect}-{behaviour}\"\noperations = {operations:?}\n\
-             routes = [{{ provider = \"{dialect}\", model = \"scripted-{behaviour}\" }}]\n\n"
+            "[[model]]\nid = \"{named}{behaviour}\"\noperations = {operations:?}\n\
+             routes = [{{ provider = \"{dialect}\", model = \"{}{behaviour}\" }}]\n\n",
+            target.models
         );
     };
     for behaviour in BEHAVIOURS {
@@ -122,7 +143,7 @@ pub(crate) fn through(target: &Target, clients: &[Client]) {
     let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let run = |(language, name, parts): &Client| {
         let base = format!("http://{}", lethe.api());
-        let models = format!("{}-", target.dialect);
+        let models = target.named();
         let suite = Suite {
             name,
             base,
@@ -150,7 +171,8 @@ pub(crate) fn through(target: &Target, clients: &[Client]) {
         }
     });
     let failed = failed.into_inner().expect("no panic");
-    assert!(failed.is_empty(), "{} of {} clients failed: {}", failed.len(), clients.len(), failed.join("\n"));
+    let count = failed.len();
+    assert!(failed.is_empty(), "to {}: {count} of {} clients failed: {}", target.dialect, clients.len(), failed.join("\n"));
     // What it was sent is what the clients said, and nothing of who asked.
     let seen = provider.seen();
     assert!(!seen.is_empty(), "the provider was asked");

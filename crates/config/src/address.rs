@@ -250,6 +250,10 @@ fn dated(version: Option<&Spanned<String>>) -> bool {
     version.is_some_and(|version| !matches!(version.get_ref().as_str(), "preview" | "v1"))
 }
 
+/// Before this version Azure has no responses; what clients ask for in that format is asked in chat completions.
+/// <https://learn.microsoft.com/azure/foundry/openai/api-version-lifecycle>
+const RESPONSES_SINCE: &str = "2025-03-01";
+
 /// The paths of Azure's API in one version.
 pub(crate) fn azure_paths(version: &Spanned<String>, rules: &mut Rules, check: &mut Check<'_>) {
     let text = version.get_ref();
@@ -259,6 +263,9 @@ pub(crate) fn azure_paths(version: &Spanned<String>, rules: &mut Rules, check: &
         return;
     }
     let dated = dated(Some(version));
+    if dated && text.as_str() < RESPONSES_SINCE {
+        rules.apis.retain(|api| api.api != Api::Responses);
+    }
     for api in &mut rules.apis {
         let path = match api.api {
             Api::Chat => "/chat/completions",

@@ -238,7 +238,9 @@ fn azure_and_vertex() {
     let dated = azure("api_version = \"2024-10-21\"\n");
     assert_eq!(dated.base_url.path, "/openai");
     assert_eq!(path(&dated, Api::Chat).unwrap(), "/deployments/{model}/chat/completions?api-version=2024-10-21");
-    assert_eq!(path(&dated, Api::Responses).unwrap(), "/responses?api-version=2024-10-21");
+    assert!(dated.rules.for_api(Api::Responses).is_none(), "this version has none");
+    let later = azure("api_version = \"2025-04-01-preview\"\n");
+    assert_eq!(path(&later, Api::Responses).unwrap(), "/responses?api-version=2025-04-01-preview");
     refused(&(three_lines("azure-openai") + TERMS), "https://NAME.openai.azure.com");
     refused(&format!("{}api_version = \"x\"\n{TERMS}", three_lines("openai")), "api_version is for the dialect \"azure-openai\"");
     let vertex = |location: &str| {

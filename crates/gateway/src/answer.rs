@@ -61,11 +61,15 @@ impl Wish {
             return Some((Stream::Chat(ChatStream::new(self.usage)), Framing::Events));
         }
         let (framing, reader) = formats::reader(answered.api, answered.client.is_none())?;
-        let writer = match answered.client.take() {
-            Some(client) => Some(client.writer()?),
-            None => None,
+        let (writer, one_call) = match answered.client.take() {
+            Some(client) => {
+                let one_call = client.one_call;
+                (Some(client.writer()?), one_call)
+            }
+            None => (None, false),
         };
-        Some((Stream::Passage(Box::new(Passage::new(framing, reader, writer))), framing))
+        let passage = Passage::new(framing, reader, writer).with_one_call(one_call);
+        Some((Stream::Passage(Box::new(passage)), framing))
     }
 }
 
@@ -166,8 +170,8 @@ fn translate(client: &Client, api: Api, body: &[u8], out: &mut ContentBuf) -> Re
             Ok(reply.tokens.map(|input| Usage { input, ..Usage::default() }))
         }
         _ => {
-            let reply = formats::read_reply(api, body)?;
-            client.write_reply(&reply, out)?;
+            let mut reply = formats::read_reply(api, body)?;
+            client.write_reply(&mut reply, out)?;
             Ok(reply.usage)
         }
     }
@@ -184,7 +188,7 @@ pub(crate) fn units(usage: Option<Usage>, prompt: u32, said: u32) -> Units {
 /// Passes a provider's error to the one who caused it, in memory, unless it quotes the operator's credential.
 async fn pass_error(connection: &mut ServerConn<Socket>, answered: Answered, share: &mut Share, meter: Meter) -> After {
     let Answered { mut answering, client, served, .. } = answered;
-    let status = match answering.head.status {
+    let mut status = match answering.head.status {
         status @ (400..=499 | 500 | 502..=504 | 529) => status,
         _ => 502,
     };
@@ -200,6 +204,8 @@ async fn pass_error(connection: &mut ServerConn<Socket>, answered: Answered, sha
         Err(Unread::Failure(failure)) => return fail(connection, failure, Some(&served), meter).await,
         Err(Unread::Overloaded) => return tell(connection, &Problem::overloaded(), Some(&served), meter).await,
     };
+    // Google says it in the body.
+    let retry_after = retry_after.or_else(|| if status == 429 { lethe_wire::error::retry_delay(body.expose()) } else { None });
     if answering.quotes_credential(body.expose()) {
         meter.failed(Failure::of_status(answering.head.status));
         return tell(connection, &Problem::provider_refused(status), Some(&served), meter).await;
@@ -210,7 +216,12 @@ async fn pass_error(connection: &mut ServerConn<Socket>, answered: Answered, sha
     }
     meter.failed(Failure::of_status(answering.head.status));
     answering.done();
-    if client.is_some() {
+    // Not every provider that takes a format has its errors as well.
+    if client.is_some() || !lethe_wire::error::is_of(meter.api, body.expose()) {
+        // In no client's format: they say it with 400.
+        if status == 422 {
+            status = 400;
+        }
         let message = lethe_wire::error::message(body.expose()).unwrap_or(Str::constant("The provider refused the request."));
         let kind = match status {
             429 => ErrorType::RateLimit,

@@ -130,6 +130,7 @@ impl Received {
         let mut request = lethe_wire::formats::read_request(api, body)?;
         request.wanted.stream = self.stream;
         client.wanted = request.wanted;
+        client.one_call = request.parallel_tool_calls == Some(false);
         if api == Api::Responses {
             client.echo = Echo::of(body)?;
         }
@@ -155,6 +156,7 @@ impl Received {
             wanted,
             echo: Echo::default(),
             vectors: EmbedWanted::default(),
+            one_call: false,
         }
     }
 }

@@ -9,7 +9,6 @@ use lethe_wire::refusal::Refusal;
 pub(crate) enum Field {
     Format,
     FrequencyPenalty,
-    ParallelToolCalls,
     PresencePenalty,
     Reasoning,
     Seed,
@@ -27,8 +26,6 @@ impl Field {
             (Self::Format, _) => "response_format",
             (Self::FrequencyPenalty, Api::GenerateContent) => "generationConfig.frequencyPenalty",
             (Self::FrequencyPenalty, _) => "frequency_penalty",
-            (Self::ParallelToolCalls, Api::Messages) => "tool_choice.disable_parallel_tool_use",
-            (Self::ParallelToolCalls, _) => "parallel_tool_calls",
             (Self::PresencePenalty, Api::GenerateContent) => "generationConfig.presencePenalty",
             (Self::PresencePenalty, _) => "presence_penalty",
             (Self::Reasoning, Api::GenerateContent) => "generationConfig.thinkingConfig",

@@ -47,6 +47,8 @@ pub struct Passage {
     reader: Box<dyn StreamReader>,
     /// `None`: frames pass as they are.
     writer: Option<Box<dyn StreamWriter>>,
+    /// Calls after the first are left out.
+    one_call: bool,
     /// Tokens, where the provider reported them.
     pub usage: Option<Usage>,
     /// Steps with something in them, about one a token: an estimate where no usage comes.
@@ -69,7 +71,14 @@ impl Passage {
     /// At the start of a stream that is read by `reader` and written by `writer`, or passed as it is.
     #[must_use]
     pub fn new(framing: Framing, reader: Box<dyn StreamReader>, writer: Option<Box<dyn StreamWriter>>) -> Self {
-        Self { framing, reader, writer, usage: None, deltas: 0, done: false, failed: false }
+        Self { framing, reader, writer, one_call: false, usage: None, deltas: 0, done: false, failed: false }
+    }
+
+    /// The same for a client that takes one call at a time, which not every provider can be told: those after the first are left out.
+    #[must_use]
+    pub const fn with_one_call(mut self, one_call: bool) -> Self {
+        self.one_call = one_call;
+        self
     }
 
     /// Takes every complete frame out of `pending` and appends to `out` what the client is to get of them.
@@ -186,7 +195,8 @@ impl Passage {
     }
 
     fn read(&mut self, name: &[u8], data: &[u8], out: &mut ContentBuf) -> Result<(), Malformed> {
-        let Self { reader, writer, usage, deltas, failed, .. } = self;
+        let Self { reader, writer, one_call, usage, deltas, failed, .. } = self;
+        let one_call = *one_call;
         let mut fault = Ok(());
         let read = reader.read(name, data, &mut |event| {
             match &event {
@@ -198,6 +208,7 @@ impl Passage {
                     *failed = true;
                     return;
                 }
+                Event::ToolCall { index: 1.., .. } | Event::ToolArguments { index: 1.., .. } if one_call => return,
                 Event::Start { .. } | Event::Finish(_) => {}
                 _ => *deltas = deltas.saturating_add(1),
             }

@@ -24,7 +24,6 @@ pub fn write_request(request: &Request<'_>, to: &Sending<'_>, out: &mut ContentB
         (request.frequency_penalty.is_some(), Field::FrequencyPenalty),
         (request.presence_penalty.is_some(), Field::PresencePenalty),
         (request.seed.is_some(), Field::Seed),
-        (request.parallel_tool_calls == Some(false), Field::ParallelToolCalls),
         (matches!(request.format, Some(Format::JsonObject)), Field::Format),
     ] {
         if given {

@@ -22,9 +22,6 @@ const fn cannot(field: &'static str) -> Refusal {
 /// [`Refusal::Untranslatable`] for what this format cannot express; `out` then holds half a text.
 pub fn write_request(request: &Request<'_>, to: &Sending<'_>, out: &mut ContentBuf) -> Result<(), Refusal> {
     request.refuse_own(TARGET)?;
-    if request.parallel_tool_calls == Some(false) {
-        return Err(Field::ParallelToolCalls.refused(request, TARGET));
-    }
     Writer::new(out).try_object(|json| {
         json.key("model").plain(to.model);
         json.key("messages").try_array(|json| request.messages.iter().try_for_each(|message| write_message(json, message)))?;

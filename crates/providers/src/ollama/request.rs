@@ -23,9 +23,6 @@ const fn cannot(field: &'static str) -> Refusal {
 /// [`Refusal::Untranslatable`] for what this format cannot express; `out` then holds half a text.
 pub fn write_request(request: &Request<'_>, to: &Sending<'_>, out: &mut ContentBuf) -> Result<(), Refusal> {
     request.refuse_own(TARGET)?;
-    if request.parallel_tool_calls == Some(false) {
-        return Err(Field::ParallelToolCalls.refused(request, TARGET));
-    }
     let tools = match &request.tool_choice {
         None | Some(ToolChoice::Auto) => request.tools.as_slice(),
         Some(ToolChoice::None) => &[],

@@ -23,9 +23,6 @@ const fn cannot(field: &'static str) -> Refusal {
 }
 
 pub(super) fn write_fields(json: &mut Writer<'_>, request: &Request<'_>, to: &Sending<'_>) -> Result<(), Refusal> {
-    if request.parallel_tool_calls == Some(false) && !request.tools.is_empty() {
-        return Err(cannot("parallel_tool_calls: false"));
-    }
     let system = request.messages.iter().filter(|message| message.role == Role::System).flat_map(|message| &message.parts);
     if system.clone().next().is_some() {
         json.key("systemInstruction")
@@ -220,7 +217,9 @@ fn write_config(json: &mut Writer<'_>, request: &Request<'_>, to: &Sending<'_>) 
         }
     }
     if let Some(reasoning) = request.reasoning.filter(|reasoning| *reasoning != Reasoning::default()) {
-        json.key("thinkingConfig").object(|json| thinking(json, reasoning, to.model));
+        // Anthropic's API shows thoughts unless it is told not to.
+        let shown = reasoning.shown.or((request.api == Api::Messages).then_some(true));
+        json.key("thinkingConfig").object(|json| thinking(json, Reasoning { shown, ..reasoning }, to.model));
     }
     write_own(json, request, "generationConfig.");
     Ok(())

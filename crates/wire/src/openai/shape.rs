@@ -116,7 +116,7 @@ fn message(seen: &mut Seen, message: &mut Cursor<'_>) -> Result<(), Refusal> {
             (None, _) => {}
         }
         before = Some(end);
-        Ok(())
+        Ok::<(), Refusal>(())
     })?;
     // Nothing but thoughts is no message, and who sends it is told so by the provider.
     Ok(())
