@@ -19,6 +19,7 @@ const COHERE: Target = Target {
     dialect: "cohere",
     path: "/v2",
     lines: "",
+    models: SCRIPTED,
     cached: 4,
     others: &[("rerank", "rerank"), ("embed", "embeddings")],
     without: "",
@@ -55,6 +56,20 @@ fn clients_through_to_vectors() {
         plain("openai", "/v1", "preset = \"openai\"\n"),
     ] {
         through(&target, clients);
+    }
+}
+
+/// Providers that cannot be told so make several calls all the same: the client gets the first.
+#[test]
+fn clients_through_to_one_call_at_a_time() {
+    let plain = |dialect, path, models| Target { dialect, path, lines: "", models, cached: 4, others: &[], without: "" };
+    for target in [
+        plain("bedrock", "", "anthropic.claude-sonnet-4-5-scripted-"),
+        plain("cohere", "/v2", SCRIPTED),
+        plain("gemini", "/v1beta", SCRIPTED),
+        plain("ollama", "", SCRIPTED),
+    ] {
+        through(&target, &[(Language::Python, "with_openai", "one_call")]);
     }
 }
 

@@ -264,4 +264,16 @@ def azure():
     raises(openai.AuthenticationError, 401, lambda: stranger.chat.completions.create(model=model("text"), messages=USER))
 
 
-run({name: part for name, part in list(globals().items()) if name.startswith(("chat_", "responses_")) or name in ("azure", "embeddings", "moderations", "completions")})
+def one_call():
+    """One call at a time, of a provider that cannot be told so and makes two."""
+    more = {"messages": [{"role": "user", "content": "Weather and time?"}], "tools": [WEATHER, TIME]}
+    same([call.function.name for call in chat("two-tools", **more).choices[0].message.tool_calls], ["weather", "time"])
+    answer = chat("two-tools", parallel_tool_calls=False, **more).choices[0]
+    same(([call.function.name for call in answer.message.tool_calls], answer.finish_reason), (["weather"], "tool_calls"))
+    chunks = streamed("two-tools", parallel_tool_calls=False, **more)[2]
+    pieces = [piece for chunk in chunks if chunk.choices for piece in chunk.choices[0].delta.tool_calls or []]
+    same({piece.index for piece in pieces}, {0})
+    same(json.loads("".join(piece.function.arguments or "" for piece in pieces)), {"city": "Paris"})
+
+
+run({name: part for name, part in list(globals().items()) if name.startswith(("chat_", "responses_")) or name in ("azure", "embeddings", "moderations", "completions") or THROUGH and name == "one_call"})

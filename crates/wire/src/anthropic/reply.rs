@@ -47,6 +47,8 @@ impl<'a> End<'a> {
             "end_turn" => Finish::Stop,
             "max_tokens" | "model_context_window_exceeded" => Finish::Length,
             "pause_turn" => Finish::Pause,
+            // Classifiers stop an answer under the same name: without the model's own words others would take it for a whole one.
+            "refusal" if self.explanation.is_none() => Finish::ContentFilter,
             "refusal" => Finish::Refusal,
             "stop_sequence" => Finish::StopSequence(self.sequence.as_ref().map(Str::borrowed)),
             "tool_use" => Finish::ToolCalls,
