@@ -21,7 +21,7 @@ const COHERE: Target = Target {
     lines: "",
     models: SCRIPTED,
     cached: 4,
-    others: &[("rerank", "rerank"), ("embed", "embeddings")],
+    others: &[("rerank", "rerank"), ("rerank-error-429", "rerank"), ("embed", "embeddings")],
     without: "",
 };
 const GEMINI: Target =
@@ -123,6 +123,14 @@ fn clients_through_to_rerank() {
         let body = json!({"model": model, "query": "capital", "documents": ["Berlin", "a capital"], "top_n": 1});
         let answer = client.post("/v1/rerank", &body.to_string());
         assert_eq!((answer.status, &answer.json()["results"][0]["index"]), (200, &json!(1)), "{}", answer.text());
+        let limited = json!({"model": format!("{model}-error-429"), "query": "a", "documents": ["a"]});
+        let answer = client.post("/v1/rerank", &limited.to_string());
+        assert_eq!(answer.status, 429, "{}", answer.text());
+        assert!(
+            answer.json()["message"].as_str().is_some_and(|said| said.contains("The script refuses this")),
+            "{}",
+            answer.text()
+        );
         // What is wrong stands where clients of either look for it.
         let wrong = json!({"model": model, "query": "capital", "documents": ["a"], "no_such_field": 1});
         let answer = client.post("/v2/rerank", &wrong.to_string()).json();

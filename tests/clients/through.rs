@@ -114,11 +114,13 @@ pub(crate) fn lethe(provider: &Provider, target: &Target) -> Lethe {
             target.models
         );
     };
-    for behaviour in BEHAVIOURS {
+    // Jina has nothing that chats.
+    let behaviours = if target.lines.contains("jina") { &[] } else { BEHAVIOURS };
+    for behaviour in behaviours {
         let too = target.others.iter().filter(|(other, _)| other == behaviour).map(|(_, operation)| *operation);
         model(behaviour, &too.chain(["chat"]).collect::<Vec<_>>());
     }
-    for (behaviour, operation) in target.others.iter().filter(|(other, _)| !BEHAVIOURS.contains(other)) {
+    for (behaviour, operation) in target.others.iter().filter(|(other, _)| !behaviours.contains(other)) {
         model(behaviour, &[operation]);
     }
     setup.config = Some(config);

@@ -3,6 +3,7 @@
 use lethe_content::ContentBuf;
 use lethe_types::Api;
 
+use super::closed::closed;
 use super::message_write::{parts, write_messages, write_text_or_blocks};
 use super::reasoning::{Plan, Thinking, word};
 use crate::conversation::{Effort, Format, Json, PartKind, Request, Role, Sending, Str, Tool, ToolChoice};
@@ -201,6 +202,8 @@ fn write_output(json: &mut Writer<'_>, request: &Request<'_>, effort: Option<Eff
             json.key("format").try_object(|json| {
                 json.constant("type", "json_schema");
                 json.key("schema");
+                let closed = if is_native(request) { None } else { Some(closed(schema)?) };
+                let schema = closed.as_ref().unwrap_or(schema);
                 // The name says nothing; what the answer is for belongs to the schema here.
                 match description {
                     Some(description) => write_with(json, schema, "description", description)?,
