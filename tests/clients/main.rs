@@ -1,10 +1,14 @@
 //! Clients as their makers ship them, unmodified: directly against the scripted provider, and against `lethe up`.
 
+mod claude_code;
 mod direct;
+mod everywhere;
 mod open_responses;
+mod others;
 mod strict;
 mod suite;
 mod through;
+mod websocket;
 
 use std::process::Command;
 

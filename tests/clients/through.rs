@@ -4,6 +4,9 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use lethe_testkit::lethe::{Lethe, PROVIDER_KEY, Setup};
 use lethe_testkit::provider::{Provider, sigv4};
@@ -43,14 +46,38 @@ pub(crate) struct Target {
     pub(crate) path: &'static str,
     /// Further lines of `[[provider]]`.
     pub(crate) lines: &'static str,
+    /// What stands before the behaviour in its own names of models: it may say what they can.
+    pub(crate) models: &'static str,
     /// What it reports as cached.
     pub(crate) cached: u64,
+    /// Models beside those that chat: each a behaviour and what it is asked for.
+    pub(crate) others: &'static [(&'static str, &'static str)],
     /// Words of parts that it cannot express: those are refused by name, which tests of the gateway show.
     pub(crate) without: &'static str,
 }
 
-const OPENAI: Target =
-    Target { dialect: "openai", path: "/v1", lines: "preset = \"openai-compatible\"\n", cached: 4, without: "" };
+impl Target {
+    /// What stands before the behaviour in its models' names at Lethe. Google's client makes one vector of several texts where a name has its
+    /// model's word in it.
+    pub(crate) fn named(&self) -> String {
+        format!("{}-", if self.dialect == "gemini" { "google" } else { self.dialect })
+    }
+}
+
+/// The usual beginning of a model's name at the scripted provider.
+pub(crate) const SCRIPTED: &str = "scripted-";
+/// A model that makes vectors.
+pub(crate) const EMBED: &[(&str, &str)] = &[("embed", "embeddings")];
+
+const OPENAI: Target = Target {
+    dialect: "openai",
+    path: "/v1",
+    lines: "preset = \"openai-compatible\"\n",
+    models: SCRIPTED,
+    cached: 4,
+    others: EMBED,
+    without: "",
+};
 
 /// Starts a Lethe with every behaviour behind `target`.
 pub(crate) fn lethe(provider: &Provider, target: &Target) -> Lethe {
@@ -78,17 +105,24 @@ pub(crate) fn lethe(provider: &Provider, target: &Target) -> Lethe {
          review_due = 2099-01-01\n\n",
         target.lines, target.path
     );
-    let mut model = |behaviour: &str, operation: &str| {
+    let named = target.named();
+    let mut model = |behaviour: &str, operations: &[&str]| {
         let _ = write!(
             config,
-            "[[model]]\nid = \"{dialect}-{behaviour}\"\noperations = [\"{operation}\"]\n\
-             routes = [{{ provider = \"{dialect}\", model = \"scripted-{behaviour}\" }}]\n\n"
+            "[[model]]\nid = \"{named}{behaviour}\"\noperations = {operations:?}\n\
+             routes = [{{ provider = \"{dialect}\", model = \"{}{behaviour}\" }}]\n\n",
+            target.models
         );
     };
-    for behaviour in BEHAVIOURS {
-        model(behaviour, "chat");
+    // Jina has nothing that chats.
+    let behaviours = if target.lines.contains("jina") { &[] } else { BEHAVIOURS };
+    for behaviour in behaviours {
+        let too = target.others.iter().filter(|(other, _)| other == behaviour).map(|(_, operation)| *operation);
+        model(behaviour, &too.chain(["chat"]).collect::<Vec<_>>());
     }
-    model("embed", "embeddings");
+    for (behaviour, operation) in target.others.iter().filter(|(other, _)| !behaviours.contains(other)) {
+        model(behaviour, &[operation]);
+    }
     setup.config = Some(config);
     setup.start()
 }
@@ -101,14 +135,17 @@ pub(crate) enum Language {
     Python,
 }
 
-/// Every client in turn against one Lethe; fails with what all of them that failed have printed.
+/// Clients that run at the same time: they wait for streams more than they compute.
+const AT_ONCE: usize = 3;
+
+/// Every client against one Lethe; fails with what all of them that failed have printed.
 pub(crate) fn through(target: &Target, clients: &[Client]) {
     let provider = Provider::start(None);
     let lethe = lethe(&provider, target);
-    let mut failed = Vec::new();
-    for (language, name, parts) in clients {
+    let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let run = |(language, name, parts): &Client| {
         let base = format!("http://{}", lethe.api());
-        let models = format!("{}-", target.dialect);
+        let models = target.named();
         let suite = Suite {
             name,
             base,
@@ -124,9 +161,20 @@ pub(crate) fn through(target: &Target, clients: &[Client]) {
             Language::Node => suite.try_node(),
             Language::Python => suite.try_python(),
         };
-        failed.extend(result.err());
-    }
-    assert!(failed.is_empty(), "{} of {} clients failed: {}", failed.len(), clients.len(), failed.join("\n"));
+        failed.lock().expect("no panic").extend(result.err());
+    };
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE.min(clients.len()) {
+            scope.spawn(|| {
+                while let Some(client) = clients.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    run(client);
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner().expect("no panic");
+    let count = failed.len();
+    assert!(failed.is_empty(), "to {}: {count} of {} clients failed: {}", target.dialect, clients.len(), failed.join("\n"));
     // What it was sent is what the clients said, and nothing of who asked.
     let seen = provider.seen();
     assert!(!seen.is_empty(), "the provider was asked");

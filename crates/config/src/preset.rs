@@ -96,6 +96,10 @@ pub struct PresetApi {
     pub strip: Vec<String>,
     /// The server accepts `stream_options.include_usage`.
     pub stream_usage: bool,
+    /// The server takes ids of calls only if they have nine letters or digits.
+    pub short_call_ids: bool,
+    /// Fields of messages in which the server takes thoughts back.
+    pub thoughts: Vec<String>,
 }
 
 /// One model of a preset.
@@ -189,6 +193,8 @@ impl PresetApi {
             rename: self.rename.iter().map(|(name, servers)| (name.clone(), servers.clone())).collect(),
             strip: self.strip.clone(),
             stream_usage: self.stream_usage,
+            short_call_ids: self.short_call_ids,
+            thoughts: self.thoughts.clone(),
         }
     }
 }

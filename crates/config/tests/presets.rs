@@ -214,6 +214,16 @@ fn aws() {
     refused(&text("aws = { secret_access_key = \"SECRETSECRETSECRET\", region = \"us-east-1\" }"), "never stands in the file");
     refused(&text(&format!("aws = {{ {keys}, region = \"../x\" }}")), "no name that could stand in an address");
     refused(&format!("{}aws = {{ {keys} }}\n{TERMS}", three_lines("openai")), "aws is for the dialect \"bedrock\"");
+    // A host that does not say its region is signed for the one that is written; AWS' own say it themselves.
+    let path = |host: &str, region: &str| {
+        let text = text(&format!("base_url = \"https://{host}\"\naws = {{ {keys}{region} }}"));
+        parse(&text).map(|config| config.providers[0].base_url.path.clone())
+    };
+    let region = ", region = \"eu-central-1\"";
+    assert_eq!(path("bedrock.example.com/x", region).unwrap(), "/x?region=eu-central-1");
+    assert_eq!(path("vpce-1.bedrock-runtime.eu-central-1.vpce.amazonaws.com", "").unwrap(), "");
+    assert!(path("bedrock.example.com", "").unwrap_err().contains("requests are signed for a region"));
+    assert!(path("bedrock.example.com", ", region = \"a&b\"").unwrap_err().contains("requests are signed for a region"));
 }
 
 #[test]
@@ -228,7 +238,9 @@ fn azure_and_vertex() {
     let dated = azure("api_version = \"2024-10-21\"\n");
     assert_eq!(dated.base_url.path, "/openai");
     assert_eq!(path(&dated, Api::Chat).unwrap(), "/deployments/{model}/chat/completions?api-version=2024-10-21");
-    assert_eq!(path(&dated, Api::Responses).unwrap(), "/responses?api-version=2024-10-21");
+    assert!(dated.rules.for_api(Api::Responses).is_none(), "this version has none");
+    let later = azure("api_version = \"2025-04-01-preview\"\n");
+    assert_eq!(path(&later, Api::Responses).unwrap(), "/responses?api-version=2025-04-01-preview");
     refused(&(three_lines("azure-openai") + TERMS), "https://NAME.openai.azure.com");
     refused(&format!("{}api_version = \"x\"\n{TERMS}", three_lines("openai")), "api_version is for the dialect \"azure-openai\"");
     let vertex = |location: &str| {

@@ -63,11 +63,15 @@ impl Wish {
             return Some((Stream::Chat(ChatStream::new(self.usage).withholding_cached(withholds)), Framing::Events));
         }
         let (framing, reader) = formats::reader(answered.api, answered.client.is_none())?;
-        let writer = match answered.client.take() {
-            Some(client) => Some(client.writer()?),
-            None => None,
+        let (writer, one_call) = match answered.client.take() {
+            Some(client) => {
+                let one_call = client.one_call;
+                (Some(client.writer()?), one_call)
+            }
+            None => (None, false),
         };
-        Some((Stream::Passage(Box::new(Passage::new(framing, reader, writer).withholding_cached(withholds))), framing))
+        let passage = Passage::new(framing, reader, writer).withholding_cached(withholds).with_one_call(one_call);
+        Some((Stream::Passage(Box::new(passage)), framing))
     }
 }
 
@@ -176,8 +180,8 @@ fn translate(client: &Client, api: Api, body: &[u8], out: &mut ContentBuf) -> Re
             Ok(reply.tokens.map(|input| Usage { input, ..Usage::default() }))
         }
         _ => {
-            let reply = formats::read_reply(api, body)?;
-            client.write_reply(&reply, out)?;
+            let mut reply = formats::read_reply(api, body)?;
+            client.write_reply(&mut reply, out)?;
             Ok(reply.usage)
         }
     }
@@ -194,7 +198,7 @@ pub(crate) fn units(usage: Option<Usage>, prompt: u32, said: u32) -> Units {
 /// Passes a provider's error to the one who caused it, in memory, unless it quotes the operator's credential.
 async fn pass_error(connection: &mut ServerConn<Socket>, answered: Answered, share: &mut Share, meter: Meter) -> After {
     let Answered { mut answering, client, served, .. } = answered;
-    let status = match answering.head.status {
+    let mut status = match answering.head.status {
         status @ (400..=499 | 500 | 502..=504 | 529) => status,
         _ => 502,
     };
@@ -217,9 +221,16 @@ async fn pass_error(connection: &mut ServerConn<Socket>, answered: Answered, sha
         return fail_as(connection, &answering, &served, meter).await;
     }
     meter.failed(Failure::of_status(answering.head.status));
-    let retry_after = passed_on(&answering);
+    // Google says it in the body.
+    let in_the_body = || if status == 429 { lethe_wire::error::retry_delay(body.expose()) } else { None };
+    let retry_after = passed_on(&answering).or_else(in_the_body);
     answering.done();
-    if client.is_some() {
+    // Not every provider that takes a format has its errors as well.
+    if client.is_some() || !lethe_wire::error::is_of(meter.api, body.expose()) {
+        // In no client's format: they say it with 400.
+        if status == 422 {
+            status = 400;
+        }
         body = ErrorBody::of_provider(status, body.expose()).write_wire(meter.api);
     }
     let fields = served.fields();

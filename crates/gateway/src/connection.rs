@@ -117,6 +117,12 @@ async fn request(connection: &mut ServerConn<Socket>, head: &RequestHead, upstre
         Ok(Endpoint::Exchange(asked)) => asked.api,
         _ => endpoint::dialect(head.path()),
     };
+    // A browser cannot send a key in a handshake, and what it should be told is no secret.
+    if endpoint::asks_for_websocket(head)
+        && let Err(problem) = &found
+    {
+        return answer_problem(connection, problem, api, None).await;
+    }
     // What this API is, is no secret.
     if let Ok(Endpoint::OpenApi) = found {
         return openapi::answer(connection).await;

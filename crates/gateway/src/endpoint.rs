@@ -63,6 +63,9 @@ pub(crate) fn dialect(path: &str) -> Api {
 /// Finds the endpoint, or says what is wrong with asking for it.
 pub(crate) fn find(request: &RequestHead) -> Result<Endpoint, Problem> {
     let (method, path) = (request.method(), request.path());
+    if asks_for_websocket(request) {
+        return Err(Problem::websocket());
+    }
     if let Some(conflict) = conflict::endpoint(method, path) {
         return Err(Problem::conflict(&conflict));
     }
@@ -102,6 +105,12 @@ pub(crate) fn find(request: &RequestHead) -> Result<Endpoint, Problem> {
         return Err(Problem::header(name));
     }
     Ok(endpoint)
+}
+
+/// A handshake of RFC 6455 (section 4.1), whatever it is for: said as such, since its method and query would be found at fault instead.
+pub(crate) fn asks_for_websocket(request: &RequestHead) -> bool {
+    let mut protocols = request.headers().all("upgrade").flat_map(|value| value.split(|byte| *byte == b','));
+    protocols.any(|protocol| protocol.trim_ascii().eq_ignore_ascii_case(b"websocket"))
 }
 
 /// RFC 3986 section 2.1; `None` for broken escapes, bytes that are not UTF-8, or nothing at all.
@@ -157,6 +166,24 @@ mod tests {
         assert_eq!(ask("POST /v1/batches"), Err(400));
         assert_eq!(ask("POST /v1/embeddings?a=b"), Err(400));
         assert_eq!(ask("GET /"), Err(404));
+    }
+
+    #[test]
+    fn a_websocket_is_refused_by_name_wherever_it_is_asked_for() {
+        for line in [
+            "GET /v1/responses",
+            "GET /v1/realtime?model=m",
+            "GET /v1beta/models/a:generateContent",
+            "GET /",
+            "POST /v1/messages",
+        ] {
+            let upgrade = |to: &str| {
+                let head = format!("{line} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: {to}\r\n\r\n");
+                find(&parse_request(head.as_bytes()).ok().unwrap()).map_err(|problem| problem.code())
+            };
+            assert_eq!(upgrade("WebSocket").err(), Some("websocket_not_supported"), "{line}");
+            assert_ne!(upgrade("h2c").err(), Some("websocket_not_supported"), "{line}");
+        }
     }
 
     #[test]

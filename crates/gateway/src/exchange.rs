@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use lethe_http1::{RequestHead, ServerConn};
 use lethe_policy::KeyEntry;
+use lethe_providers::anthropic::VERSIONS;
 use lethe_tls::Socket;
 use lethe_types::{Api, Capability, Clock, Failure, Region, SystemClock};
 use lethe_wire::inspect::inspect;
@@ -142,7 +143,15 @@ async fn prepare(
         meter.route = only.id;
     }
     let stream = asked.stream || (inspected.stream && takes_stream(asked.api));
-    let received = Received { asked, body: Rc::new(body), inspected, stream, beta: wishes.beta, account: key.account };
+    let received = Received {
+        asked,
+        body: Rc::new(body),
+        inspected,
+        stream,
+        beta: wishes.beta,
+        version: wishes.version,
+        account: key.account,
+    };
     Ok((received, candidates))
 }
 
@@ -156,6 +165,7 @@ struct Wishes<'h> {
     region: Option<Region>,
     providers: Vec<&'h str>,
     beta: Vec<String>,
+    version: Option<&'static str>,
 }
 
 impl<'h> Wishes<'h> {
@@ -172,9 +182,18 @@ impl<'h> Wishes<'h> {
             _ => return Err(Problem::own_header("lethe-region", REGION)),
         };
         let providers = routing::named(&all("lethe-provider", "ids of providers, separated by commas")?);
+        const VERSION: &str = "`2023-06-01` or `2026-10-21`";
+        let version = match all("anthropic-version", VERSION)?.as_slice() {
+            [] => None,
+            [one] => {
+                let known = VERSIONS.into_iter().find(|version| *version == one.trim());
+                Some(known.ok_or_else(|| Problem::own_header("anthropic-version", VERSION))?)
+            }
+            _ => return Err(Problem::own_header("anthropic-version", VERSION)),
+        };
         let beta = all("anthropic-beta", "names of features, separated by commas")?;
         let beta = beta.iter().flat_map(|value| value.split(',')).map(str::trim).filter(|value| !value.is_empty());
         let beta = beta.take(BETA_LIMIT).map(str::to_owned).collect();
-        Ok(Self { region, providers, beta })
+        Ok(Self { region, providers, beta, version })
     }
 }

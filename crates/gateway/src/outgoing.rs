@@ -27,6 +27,8 @@ pub(crate) struct Received {
     pub(crate) stream: bool,
     /// Values of `anthropic-beta`.
     pub(crate) beta: Vec<String>,
+    /// The version of Anthropic's API in which the client asks.
+    pub(crate) version: Option<&'static str>,
     pub(crate) account: AccountPseudonym,
 }
 
@@ -38,6 +40,8 @@ pub(crate) struct Ask {
     pub(crate) edits: Edits,
     pub(crate) stream: bool,
     pub(crate) beta: Vec<String>,
+    /// The client's version of Anthropic's API, where its request passes as it is.
+    pub(crate) version: Option<&'static str>,
     /// Several inputs at once, where the path says so.
     pub(crate) batch: bool,
     /// How the client is answered, where its request was translated.
@@ -63,6 +67,7 @@ impl Received {
             edits: Edits::default(),
             stream: self.stream,
             beta: Vec::new(),
+            version: None,
             batch: false,
             client: None,
             left_out: Vec::new(),
@@ -77,7 +82,11 @@ impl Received {
                 return Err(Problem::header_value("anthropic-beta", unlisted));
             }
             ask.beta.clone_from(&self.beta);
+            ask.version = self.version;
             ask.edits = self.inspected.edits(&change, rules);
+            if self.inspected.loses_thoughts(rules) {
+                ask.left_out.push("reasoning");
+            }
             ask.batch = self.asked.batch;
             if self.asked.array {
                 // A provider is always asked for events.
@@ -94,8 +103,11 @@ impl Received {
             let inspected = inspect(body.expose(), rules.api).map_err(refused)?;
             inspected.check(upstream.kind, rules).map_err(refused)?;
             ask.edits = inspected.edits(&change, rules);
+            if inspected.loses_thoughts(rules) {
+                ask.left_out.push("reasoning");
+            }
         }
-        if self.inspected.wants_cache() && ask.left_out.is_empty() && rules.api != Api::Converse {
+        if self.inspected.wants_cache() && cache && rules.api != Api::Converse {
             ask.left_out.push("cache_control");
         }
         ask.body = Rc::new(body);
@@ -118,6 +130,7 @@ impl Received {
         let mut request = lethe_wire::formats::read_request(api, body)?;
         request.wanted.stream = self.stream;
         client.wanted = request.wanted;
+        client.one_call = request.parallel_tool_calls == Some(false);
         if api == Api::Responses {
             client.echo = Echo::of(body)?;
         }
@@ -143,6 +156,7 @@ impl Received {
             wanted,
             echo: Echo::default(),
             vectors: EmbedWanted::default(),
+            one_call: false,
         }
     }
 }

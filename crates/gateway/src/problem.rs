@@ -56,6 +56,12 @@ impl Problem {
         }
     }
 
+    /// The stable code.
+    #[cfg(test)]
+    pub(crate) const fn code(&self) -> &'static str {
+        self.code
+    }
+
     /// The body for a client that speaks `api`.
     pub(crate) fn body(&self, api: Api) -> ContentBuf {
         self.error().write_wire(api)
@@ -81,6 +87,12 @@ impl Problem {
         let mut problem = Self::invalid(405, "method_not_allowed", format!("This endpoint takes {allow}."));
         problem.allow = Some(allow);
         problem
+    }
+
+    pub(crate) fn websocket() -> Self {
+        let message =
+            "WebSocket is not spoken here. Send the request as a POST; with `stream` the answer comes as server-sent events.";
+        Self::invalid(400, "websocket_not_supported", message)
     }
 
     pub(crate) fn query(query: &str) -> Self {

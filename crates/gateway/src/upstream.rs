@@ -134,6 +134,7 @@ fn write(upstream: &Upstream, ask: &Ask) -> Option<ContentBuf> {
         },
         now: SystemClock.now(),
         beta: &beta,
+        version: ask.version,
         batch: ask.batch,
         body: &pieces,
     };

@@ -32,6 +32,10 @@ pub struct ApiRules {
     pub strip: Vec<String>,
     /// The server accepts `stream_options.include_usage`; it is asked for on every stream.
     pub stream_usage: bool,
+    /// Ids of calls have nine letters or digits (Mistral): others, which the client has of another provider, are replaced.
+    pub short_call_ids: bool,
+    /// Fields of messages in which the server takes thoughts back; others are left out, since it would refuse them.
+    pub thoughts: Vec<String>,
 }
 
 impl Rules {
@@ -72,6 +76,8 @@ impl ApiRules {
             rename: Vec::new(),
             strip: Vec::new(),
             stream_usage: false,
+            short_call_ids: false,
+            thoughts: Vec::new(),
         }
     }
 }

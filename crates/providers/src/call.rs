@@ -45,6 +45,8 @@ pub struct Call<'a> {
     pub now: Millis,
     /// Values of `anthropic-beta`, checked against the preset's list.
     pub beta: &'a [&'a str],
+    /// Anthropic's version of the API in which the client asks, one of [`crate::anthropic::VERSIONS`]; `None` where Lethe asks for itself.
+    pub version: Option<&'a str>,
     /// Several inputs at once, where the path says so (Gemini's embeddings).
     pub batch: bool,
     /// The body, in pieces.

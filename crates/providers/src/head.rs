@@ -43,7 +43,8 @@ impl Place {
 /// let rules = ApiRules::plain(Api::Embeddings);
 /// let call = Call {
 ///     dialect: Dialect::Openai, api: Api::Embeddings, rules: &rules, model: "m", stream: false, batch: false,
-///     host: "api.example.com", base_path: "/v1", credential: Credential::Key(b"key"), now: 0, beta: &[], body: &[b"{}"],
+///     host: "api.example.com", base_path: "/v1", credential: Credential::Key(b"key"), now: 0, beta: &[], version: None,
+///     body: &[b"{}"],
 /// };
 /// let head = head(&call, 0).expect("a place for embeddings");
 /// assert!(head.expose().starts_with(b"POST /v1/embeddings HTTP/1.1\r\nhost: api.example.com\r\n"));
@@ -61,7 +62,7 @@ pub fn head(call: &Call<'_>, room: usize) -> Option<ContentBuf> {
     field(&mut head, "accept", accept(call).as_bytes())?;
     if matches!(call.api, Api::CountMessageTokens | Api::Messages) {
         if call.dialect != Dialect::Vertex {
-            field(&mut head, "anthropic-version", anthropic::VERSION.as_bytes())?;
+            field(&mut head, "anthropic-version", call.version.unwrap_or(anthropic::VERSION).as_bytes())?;
         }
         if !call.beta.is_empty() {
             field(&mut head, "anthropic-beta", call.beta.join(",").as_bytes())?;

@@ -3,7 +3,7 @@
 //! [`head`] is what a request begins with, whoever it goes to. Formats that only providers speak ([`bedrock`], [`cohere`], [`ollama`]) are read and
 //! written here; those that clients speak as well are in `lethe-wire`.
 
-mod anthropic;
+pub mod anthropic;
 mod azure;
 pub mod bedrock;
 mod call;

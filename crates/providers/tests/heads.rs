@@ -51,6 +51,7 @@ impl Case<'_> {
             credential: self.credential,
             now: 1_440_938_160_000,
             beta: &["a-1", "b-2"],
+            version: None,
             body: self.body,
         };
         head(&call, 0).map(|head| String::from_utf8(head.expose().to_vec()).unwrap())

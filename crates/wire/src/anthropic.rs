@@ -2,6 +2,7 @@
 
 mod beta;
 mod calls;
+mod closed;
 mod count;
 mod fields;
 mod marks;

@@ -3,7 +3,7 @@
 use lethe_content::ContentBuf;
 use lethe_types::Api;
 
-use crate::conversation::{Identity, Malformed, Reply, StreamWriter, Wanted};
+use crate::conversation::{Identity, Malformed, PartKind, Reply, StreamWriter, Wanted};
 use crate::embeddings::{self, EmbedReply, EmbedWanted};
 use crate::responses::Echo;
 use crate::{anthropic, gemini, openai, responses};
@@ -22,6 +22,8 @@ pub struct Client {
     pub echo: Echo,
     /// How vectors are wanted.
     pub vectors: EmbedWanted,
+    /// The client takes one call at a time: not every provider can be told so, so what an answer has beyond the first is left out.
+    pub one_call: bool,
 }
 
 impl Client {
@@ -29,7 +31,12 @@ impl Client {
     ///
     /// # Errors
     /// [`Malformed`] for what the format cannot say.
-    pub fn write_reply(&self, reply: &Reply<'_>, out: &mut ContentBuf) -> Result<(), Malformed> {
+    pub fn write_reply(&self, reply: &mut Reply<'_>, out: &mut ContentBuf) -> Result<(), Malformed> {
+        if self.one_call {
+            let mut called = false;
+            // The first call is the one that finds that none was before it.
+            reply.parts.retain(|part| !matches!(part.kind, PartKind::ToolCall(_)) || !std::mem::replace(&mut called, true));
+        }
         match self.api {
             Api::Chat => openai::write_reply(reply, &self.identity, out),
             Api::GenerateContent => gemini::write_reply(reply, &self.identity, out),

@@ -75,7 +75,7 @@ impl ErrorBody<'_> {
         match api {
             Api::CountMessageTokens | Api::Messages => self.anthropic(&mut json),
             Api::CountTokens | Api::EmbedContent | Api::GenerateContent => self.google(&mut json),
-            _ => self.openai(&mut json),
+            _ => self.openai(&mut json, api == Api::Rerank),
         }
         out
     }
@@ -105,8 +105,11 @@ impl ErrorBody<'_> {
 
     /// `{"error":{"message","type","param","code"}}` (<https://platform.openai.com/docs/guides/error-codes>). `message` stands beside it as well for
     /// clients of Cohere's and Jina's rerank, who look for it there.
-    fn openai(&self, json: &mut Writer<'_>) {
+    fn openai(&self, json: &mut Writer<'_>, beside: bool) {
         json.object(|json| {
+            if beside {
+                json.member("message", &self.message);
+            }
             json.key("error").object(|json| {
                 json.member("message", &self.message);
                 json.constant("type", self.kind.name());
@@ -202,7 +205,56 @@ impl ErrorBody<'_> {
 #[must_use]
 pub fn message(body: &[u8]) -> Option<Str<'_>> {
     let mut cursor = Cursor::new(body).ok()?;
-    find_message(&mut cursor, 3).ok().flatten()
+    find_message(&mut cursor, 5).ok().flatten()
+}
+
+/// Whether a provider's error is in the form in which clients look for it: an object `error`. Cohere's rerank has its `message` at the top.
+#[must_use]
+pub fn is_of(api: Api, body: &[u8]) -> bool {
+    let Ok(mut cursor) = Cursor::new(body) else { return false };
+    let mut found = false;
+    let read = cursor.object(|key, _, value| {
+        found |= match value.kind()? {
+            Kind::Object => key.is("error"),
+            Kind::String => key.is("message") && api == Api::Rerank,
+            _ => false,
+        };
+        value.skip().map(drop)
+    });
+    read.is_ok() && found
+}
+
+/// Seconds after which Google's APIs may be asked again (`retryDelay` of a `google.rpc.RetryInfo`, <https://cloud.google.com/apis/design/errors>), rounded up;
+/// at most a day.
+#[must_use]
+pub fn retry_delay(body: &[u8]) -> Option<u32> {
+    const DAY: u32 = 86_400;
+    let mut cursor = Cursor::new(body).ok()?;
+    let mut delay = None;
+    let is_list = cursor.kind().ok()? == Kind::Array;
+    let mut read = |value: &mut Cursor<'_>| find_delay(value, &["error", "details", "retryDelay"], &mut delay);
+    if is_list { cursor.array(read) } else { read(&mut cursor) }.ok()?;
+    let delay: String = delay?;
+    let seconds = delay.strip_suffix('s')?;
+    let (whole, rest) = seconds.split_once('.').unwrap_or((seconds, ""));
+    let more = u32::from(rest.bytes().any(|byte| byte != b'0'));
+    whole.parse::<u32>().ok()?.checked_add(more).filter(|seconds| *seconds <= DAY)
+}
+
+/// Walks down `path`, through the elements of arrays on the way, to a string.
+fn find_delay(value: &mut Cursor<'_>, path: &[&str], delay: &mut Option<String>) -> Result<(), JsonError> {
+    match (value.kind()?, path) {
+        (Kind::Object, [name, rest @ ..]) => value.object(|key, _, value| match (key.raw() == *name, value.kind()?, rest) {
+            (true, Kind::Array, _) => value.array(|item| find_delay(item, rest, delay)),
+            (true, _, _) => find_delay(value, rest, delay),
+            _ => value.skip().map(drop),
+        }),
+        (Kind::String, []) => {
+            *delay = Some(value.string()?.unescaped());
+            Ok(())
+        }
+        _ => value.skip().map(drop),
+    }
 }
 
 fn find_message<'a>(cursor: &mut Cursor<'a>, depth: u8) -> Result<Option<Str<'a>>, JsonError> {
@@ -216,7 +268,7 @@ fn find_message<'a>(cursor: &mut Cursor<'a>, depth: u8) -> Result<Option<Str<'a>
         })?,
         Kind::Object if depth > 0 => cursor.object(|key, _, value| {
             match key.raw() {
-                "error" | "message" | "detail" => {
+                "error" | "message" | "msg" | "detail" => {
                     let inside = find_message(value, depth - 1)?;
                     found = found.take().or(inside);
                 }
@@ -235,7 +287,7 @@ mod tests {
 
     use lethe_types::Api;
 
-    use super::{ErrorBody, ErrorType, message};
+    use super::{ErrorBody, ErrorType, is_of, message, retry_delay};
     use crate::conversation::Str;
 
     fn shown(api: Api) -> serde_json::Value {
@@ -260,6 +312,31 @@ mod tests {
     }
 
     #[test]
+    fn only_an_error_of_the_clients_form_passes() {
+        assert!(is_of(Api::Chat, br#"{"error":{"message":"no"}}"#) && is_of(Api::Messages, br#"{"type":"error","error":{}}"#));
+        for body in [r#"{"object":"error","message":"no"}"#, r#"{"error":"no"}"#, r#"{"detail":"no"}"#, "[]", "{"] {
+            assert!(!is_of(Api::Chat, body.as_bytes()), "{body}");
+        }
+        assert!(is_of(Api::Rerank, br#"{"id":"1","message":"no"}"#) && !is_of(Api::Rerank, br#"{"detail":"no"}"#));
+    }
+
+    #[test]
+    fn googles_delay_is_found_and_doubted() {
+        let error = |delay: &str| {
+            format!(
+                r#"{{"error":{{"code":429,"details":[{{"@type":"a","x":1}},{{"@type":"google.rpc.RetryInfo","retryDelay":{delay}}}]}}}}"#
+            )
+        };
+        assert_eq!(retry_delay(error(r#""7s""#).as_bytes()), Some(7));
+        assert_eq!(retry_delay(error(r#""7.2s""#).as_bytes()), Some(8));
+        assert_eq!(retry_delay(format!("[{}]", error(r#""7.000s""#)).as_bytes()), Some(7));
+        for none in [r#""7""#, r#""-7s""#, "7", r#""99999999s""#, "null"] {
+            assert_eq!(retry_delay(error(none).as_bytes()), None, "{none}");
+        }
+        assert_eq!(retry_delay(b"{}"), None);
+    }
+
+    #[test]
     fn a_providers_words_are_found_wherever_it_puts_them() {
         for body in [
             r#"{"error":{"type":"x","message":"no"}}"#,
@@ -268,6 +345,7 @@ mod tests {
             r#"{"error":"no"}"#,
             r#"[{"error":{"code":400,"message":"no"}}]"#,
             r#"{"detail":"no"}"#,
+            r#"{"object":"error","message":{"detail":[{"type":"missing","loc":["body"],"msg":"no"}]}}"#,
         ] {
             assert!(message(body.as_bytes()).is_some_and(|text| text.raw() == "no"), "{body}");
         }

@@ -12,6 +12,7 @@ use lethe_types::Api;
 use crate::edit::Edits;
 use crate::json::{Cursor, Kind, Text};
 use crate::refusal::{FieldName, Refusal};
+use crate::short_id::ShortId;
 use crate::write;
 
 /// A request has few top-level fields; more than this is no request.
@@ -61,8 +62,20 @@ pub(crate) struct Seen {
     pub(crate) user: Option<Range<usize>>,
     /// Values that name the model as `models/…` beside the one in the path.
     pub(crate) models: Vec<Range<usize>>,
+    /// Ids of calls that Mistral would refuse, with what stands for each there.
+    pub(crate) call_ids: Vec<(Range<usize>, ShortId)>,
+    /// Fields of messages in which thoughts stand.
+    pub(crate) thoughts: Vec<Thoughts>,
     options: Option<Options>,
     wants_usage: bool,
+}
+
+/// A field of a message in which thoughts stand.
+pub(crate) struct Thoughts {
+    pub(crate) name: &'static str,
+    pub(crate) key: Range<usize>,
+    /// The member with a comma that goes with it.
+    pub(crate) member: Range<usize>,
 }
 
 /// `stream_options` of a request.
@@ -238,6 +251,13 @@ impl Inspected {
         !self.seen.cache_controls.is_empty()
     }
 
+    /// Whether the request carries thoughts that [`Self::edits`] takes out, for a server that would refuse them.
+    #[must_use]
+    pub fn loses_thoughts(&self, rules: &ApiRules) -> bool {
+        let taken = |name: &str| rules.thoughts.iter().any(|taken| taken == name);
+        self.seen.thoughts.iter().any(|field| !taken(field.name) && !other_name(field.name).is_some_and(taken))
+    }
+
     /// What to change before the request goes to a provider that takes the same format.
     #[must_use]
     pub fn edits(&self, change: &Change<'_>, rules: &ApiRules) -> Edits {
@@ -270,6 +290,17 @@ impl Inspected {
         let stays = |span: &&Range<usize>| !stripped.iter().any(|gone| gone.contains(&span.start));
         if let Some(span) = self.seen.user.as_ref().filter(stays) {
             edits.replace(span.clone(), quoted(change.pseudonym));
+        }
+        for field in self.seen.thoughts.iter().filter(|field| !rules.thoughts.iter().any(|name| name == field.name)) {
+            match other_name(field.name).filter(|name| rules.thoughts.iter().any(|taken| taken == name)) {
+                Some(name) if self.seen.thoughts.iter().all(|field| field.name != name) => {
+                    edits.replace(field.key.clone(), quoted(name))
+                }
+                _ => edits.replace(field.member.clone(), *b""),
+            }
+        }
+        if rules.short_call_ids {
+            self.seen.call_ids.iter().for_each(|(span, id)| edits.replace(span.clone(), id.quoted()));
         }
         if self.stream && rules.stream_usage && !self.wants_usage {
             self.ask_for_usage(&mut edits);
@@ -370,6 +401,15 @@ impl Seen {
         let span = value.skip()?;
         self.cache_controls.push(span);
         Ok(())
+    }
+}
+
+/// The other name that servers have for thoughts in the open.
+fn other_name(name: &str) -> Option<&'static str> {
+    match name {
+        "reasoning" => Some("reasoning_content"),
+        "reasoning_content" => Some("reasoning"),
+        _ => None,
     }
 }
 

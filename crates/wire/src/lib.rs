@@ -23,6 +23,7 @@ pub mod passage;
 mod plain;
 pub mod refusal;
 pub mod responses;
+mod short_id;
 pub mod sse;
 pub mod withhold;
 pub mod write;

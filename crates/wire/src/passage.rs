@@ -50,6 +50,8 @@ pub struct Passage {
     writer: Option<Box<dyn StreamWriter>>,
     /// What came from a cache is not shown.
     withholds_cached: bool,
+    /// Calls after the first are left out.
+    one_call: bool,
     /// Tokens, where the provider reported them.
     pub usage: Option<Usage>,
     /// Steps with something in them, about one a token: an estimate where no usage comes.
@@ -72,13 +74,30 @@ impl Passage {
     /// At the start of a stream that is read by `reader` and written by `writer`, or passed as it is.
     #[must_use]
     pub fn new(framing: Framing, reader: Box<dyn StreamReader>, writer: Option<Box<dyn StreamWriter>>) -> Self {
-        Self { framing, reader, writer, withholds_cached: false, usage: None, deltas: 0, done: false, failed: false }
+        Self {
+            framing,
+            reader,
+            writer,
+            withholds_cached: false,
+            one_call: false,
+            usage: None,
+            deltas: 0,
+            done: false,
+            failed: false,
+        }
     }
 
     /// The same stream, with or without the counts of what came from a cache.
     #[must_use]
     pub const fn withholding_cached(mut self, withholds: bool) -> Self {
         self.withholds_cached = withholds;
+        self
+    }
+
+    /// The same for a client that takes one call at a time, which not every provider can be told: those after the first are left out.
+    #[must_use]
+    pub const fn with_one_call(mut self, one_call: bool) -> Self {
+        self.one_call = one_call;
         self
     }
 
@@ -206,7 +225,8 @@ impl Passage {
     }
 
     fn read(&mut self, name: &[u8], data: &[u8], out: &mut ContentBuf) -> Result<(), Malformed> {
-        let Self { reader, writer, usage, deltas, failed, withholds_cached, .. } = self;
+        let Self { reader, writer, one_call, usage, deltas, failed, withholds_cached, .. } = self;
+        let one_call = *one_call;
         let mut fault = Ok(());
         let read = reader.read(name, data, &mut |event| {
             let mut event = event;
@@ -224,6 +244,7 @@ impl Passage {
                     *failed = true;
                     return;
                 }
+                Event::ToolCall { index: 1.., .. } | Event::ToolArguments { index: 1.., .. } if one_call => return,
                 Event::Start { .. } | Event::Finish(_) => {}
                 _ => *deltas = deltas.saturating_add(1),
             }

@@ -4,7 +4,7 @@
 
 use lethe_content::ContentBuf;
 use lethe_types::Api;
-use lethe_wire::conversation::{Event, Identity, Malformed, Sending, StreamReader, StreamWriter, Wanted};
+use lethe_wire::conversation::{Event, Identity, Malformed, PartKind, Sending, StreamReader, StreamWriter, Wanted};
 use lethe_wire::openai::{Reader, Writer, read_reply, read_request, write_reply, write_request};
 use lethe_wire::refusal::Refusal;
 use proptest::prelude::*;
@@ -172,6 +172,27 @@ fn a_stream_keeps_its_meaning() {
     assert_eq!(events.len(), 9);
     assert!(!through(&chunks[..5], wanted).unwrap().1, "what is cut is not complete");
     assert_eq!(through(&[r#"{"choices":[{"index":1,"delta":{}}]}"#], wanted).err(), Some(Malformed));
+}
+
+/// Mistral's models that think say it in parts (<https://docs.mistral.ai/capabilities/reasoning>).
+#[test]
+fn thoughts_in_parts_of_what_is_said_are_read() {
+    let wanted = Wanted { stream: true, usage: true, encrypted_reasoning: false };
+    let chunks = [
+        r#"{"id":"a","choices":[{"index":0,"delta":{"role":"assistant","content":[{"type":"thinking","thinking":[{"type":"text","text":"h"},{"type":"text","text":"m"}]}]}}]}"#,
+        r#"{"choices":[{"index":0,"delta":{"content":[{"type":"text","text":"Hel"}]}}]}"#,
+        r#"{"choices":[{"index":0,"delta":{"content":"lo"},"finish_reason":"stop"}]}"#,
+        "[DONE]",
+    ];
+    let (events, _) = through(&chunks, wanted).unwrap();
+    let said = |name: &str| events.iter().filter_map(|event| event["choices"][0]["delta"][name].as_str()).collect::<String>();
+    assert_eq!((said("reasoning_content"), said("content")), ("hm".into(), "Hello".into()));
+    let answer = r#"{"id":"a","choices":[{"index":0,"message":{"role":"assistant","content":[{"type":"thinking","thinking":[{"type":"text","text":"hm"}],"closed":true},{"type":"text","text":"Hello"}],"tool_calls":null},"finish_reason":"stop"}]}"#;
+    let reply = read_reply(answer.as_bytes()).unwrap();
+    assert!(
+        matches!(&reply.parts[0].kind, PartKind::Reasoning(thought) if thought.text.as_ref().is_some_and(|text| text.raw() == "hm"))
+    );
+    assert!(matches!(&reply.parts[1].kind, PartKind::Text(text) if text.raw() == "Hello"));
 }
 
 #[test]

@@ -195,3 +195,54 @@ fn neighbours_are_left_out_together() {
         assert_eq!(patched(body), r#"{"model":"n","messages":[]}"#, "{body}");
     }
 }
+
+fn patched(body: &str, rules: &ApiRules) -> (String, bool) {
+    let request = inspect(body.as_bytes(), Api::Chat).ok().unwrap();
+    let mut out = ContentBuf::new();
+    request.edits(&Change { model: "m", pseudonym: "p", cache: false }, rules).apply(body.as_bytes(), &mut out);
+    (String::from_utf8(out.expose().to_vec()).unwrap(), request.loses_thoughts(rules))
+}
+
+/// Mistral takes ids of nine letters or digits only; a call keeps its own result.
+#[test]
+fn ids_of_calls_are_shortened_where_a_server_wants_it() {
+    let body = r#"{"model":"m","messages":[{"role":"assistant","tool_calls":[{"id":"call_\u0061bc","type":"function","function":{"name":"f","arguments":"{}"}},{"id":"D681PevKs"}]},{"role":"tool","tool_call_id":"call_abc","content":"x"},{"role":"tool","tool_call_id":"D681PevKs","content":"y"}]}"#;
+    let rules = ApiRules { short_call_ids: true, ..ApiRules::plain(Api::Chat) };
+    let value: serde_json::Value = serde_json::from_str(&patched(body, &rules).0).unwrap();
+    let messages = &value["messages"];
+    let short = messages[0]["tool_calls"][0]["id"].as_str().unwrap();
+    assert!(short.len() == 9 && short.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{short}");
+    assert_eq!(messages[1]["tool_call_id"], short);
+    assert_eq!((&messages[0]["tool_calls"][1]["id"], &messages[2]["tool_call_id"]), (&"D681PevKs".into(), &"D681PevKs".into()));
+    assert_eq!(patched(body, &ApiRules::plain(Api::Chat)).0, body, "only where it is wanted");
+}
+
+/// Servers refuse thoughts in fields that they do not know.
+#[test]
+fn thoughts_go_back_only_where_they_are_taken() {
+    let rules = |names: &[&str]| ApiRules {
+        thoughts: names.iter().map(|name| (*name).to_owned()).collect(),
+        ..ApiRules::plain(Api::Chat)
+    };
+    let body = |message: &str| format!(r#"{{"model":"m","messages":[{{{message}}},{{"role":"user","content":"x"}}]}}"#);
+    let rest = r#""role":"assistant","content":"a""#;
+    for message in [
+        r#""role":"assistant","reasoning_content":"t","content":"a""#,
+        r#""role":"assistant", "reasoning_content":"t", "reasoning_details":[{"a":1}],"content":"a""#,
+        r#""reasoning_content":"t","role":"assistant","content":"a""#,
+        r#""reasoning_content":"t" , "reasoning":"t","role":"assistant","content":"a""#,
+        r#""role":"assistant","content":"a","reasoning_details":[],"reasoning_content":"t""#,
+    ] {
+        let (patched, loses) = patched(&body(message), &rules(&[]));
+        assert_eq!((patched, loses), (body(rest), true), "{message}");
+        let all = rules(&["reasoning", "reasoning_content", "reasoning_details"]);
+        assert_eq!(self::patched(&body(message), &all), (body(message), false));
+    }
+    let own = body(r#""role":"assistant","reasoning_content":"t","content":"a""#);
+    assert_eq!(
+        patched(&own, &rules(&["reasoning"])),
+        (own.replace("reasoning_content", "reasoning"), false),
+        "by the server's name"
+    );
+    assert_eq!(patched(&body(rest), &rules(&[])), (body(rest), false));
+}

@@ -70,7 +70,8 @@ export async function run(parts) {
   const wanted = (process.env.CLIENT_PARTS ?? "").split(" ").filter(Boolean);
   const without = (process.env.CLIENT_WITHOUT ?? "").split(" ").filter(Boolean);
   const named = wanted.length ? wanted : Object.keys(parts);
-  for (const name of named.filter((name) => !without.some((word) => name.includes(word)))) {
+  const leftOut = (name) => without.some((word) => (word.startsWith("=") ? word.slice(1) === name : name.includes(word)));
+  for (const name of named.filter((name) => !leftOut(name))) {
     const before = checks;
     await parts[name]();
     assert.ok(checks > before, `${name} checked nothing`);

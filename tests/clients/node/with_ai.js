@@ -10,8 +10,8 @@ globalThis.AI_SDK_LOG_WARNINGS = false;
 const weather = tool({ description: "The weather.", inputSchema: jsonSchema(CITY), execute: async ({ city }) => `Sunny in ${city}` });
 const stepsAreTwo = isStepCount(2);
 
-async function conversation(named) {
-  const ask = (what, more) => generateText({ model: named(model(what)), maxRetries: 0, prompt: "Hello", ...more });
+async function conversation(named, providerOptions) {
+  const ask = (what, more) => generateText({ model: named(model(what)), maxRetries: 0, prompt: "Hello", providerOptions, ...more });
 
   const answer = await ask("text", { maxOutputTokens: 100 });
   same([answer.text, answer.finishReason], [REPLY, "stop"]);
@@ -19,7 +19,7 @@ async function conversation(named) {
 
   for (const what of ["text", "text-crlf", "text-split", "text-comments"]) {
     const pieces = [];
-    const result = streamText({ model: named(model(what)), maxRetries: 0, prompt: "Hello" });
+    const result = streamText({ model: named(model(what)), maxRetries: 0, prompt: "Hello", providerOptions });
     for await (const piece of result.textStream) pieces.push(piece);
     same([pieces.join(""), (await result.usage).outputTokens], [REPLY, 12]);
     check(pieces.length >= 2, "it came in one piece");
@@ -27,7 +27,7 @@ async function conversation(named) {
 
   const turns = await ask("tool", { tools: { weather }, stopWhen: stepsAreTwo });
   same(turns.text, "The tool said: Sunny in Paris");
-  const streamed = streamText({ model: named(model("tool")), maxRetries: 0, prompt: "Weather?", tools: { weather }, stopWhen: stepsAreTwo });
+  const streamed = streamText({ model: named(model("tool")), maxRetries: 0, prompt: "Weather?", providerOptions, tools: { weather }, stopWhen: stepsAreTwo });
   same(await streamed.text, "The tool said: Sunny in Paris");
 
   const form = await ask("json", { output: Output.object({ schema: jsonSchema(PLACE) }) });
@@ -42,14 +42,16 @@ async function conversation(named) {
     same(error.statusCode, status);
   }
   const seen = [];
-  const broken = streamText({ model: named(model("text-midstream-error")), maxRetries: 0, prompt: "Hello", onError: ({ error }) => seen.push(error) });
+  const broken = streamText({ model: named(model("text-midstream-error")), maxRetries: 0, prompt: "Hello", providerOptions, onError: ({ error }) => seen.push(error) });
   await broken.consumeStream();
   check(seen.length > 0, "an error in the middle of a stream was not seen");
 }
 
 await run({
   openai_chat: () => conversation(createOpenAI({ baseURL: `${BASE}/v1`, apiKey: KEY }).chat),
-  openai_responses: () => conversation((name) => createOpenAI({ baseURL: `${BASE}/v1`, apiKey: KEY }).responses(name)),
+  // Where nothing is stored, items are sent back whole; unless it is told so, this client sends thoughts as a reference to what the server keeps.
+  openai_responses: () =>
+    conversation((name) => createOpenAI({ baseURL: `${BASE}/v1`, apiKey: KEY }).responses(name), { openai: { store: false } }),
   anthropic: () => conversation(createAnthropic({ baseURL: `${BASE}/v1`, apiKey: KEY })),
   openai_compatible: () =>
     conversation(createOpenAICompatible({ name: "lethe", baseURL: `${BASE}/v1`, apiKey: KEY, includeUsage: true, supportsStructuredOutputs: true })),

@@ -1,7 +1,7 @@
 """What the suites of the Python clients share: where to go, what the scripted provider says, and a count of the checks.
 
 The environment says where: CLIENT_BASE (an origin), CLIENT_KEY, CLIENT_MODELS (what stands before a behaviour in a model's name),
-CLIENT_PARTS (which parts to run; none: all), CLIENT_WITHOUT (parts with one of these words in their name are left out), CLIENT_THROUGH (1: a gateway is in between, so that errors are its own), CLIENT_CACHED (tokens that the
+CLIENT_PARTS (which parts to run; none: all), CLIENT_WITHOUT (parts with one of these words in their name are left out; with = before it, the part of that name), CLIENT_THROUGH (1: a gateway is in between, so that errors are its own), CLIENT_CACHED (tokens that the
 provider reports as cached, 4 unless it reports none).
 """
 
@@ -12,6 +12,11 @@ BASE = os.environ["CLIENT_BASE"]
 KEY = os.environ["CLIENT_KEY"]
 THROUGH = os.environ.get("CLIENT_THROUGH") == "1"
 CACHED = int(os.environ.get("CLIENT_CACHED", "4"))
+
+WITHOUT = os.environ.get("CLIENT_WITHOUT", "").split()
+# Words that leave a check out, where they are no part's.
+COUNTS_THOUGHTS = "thoughts_count" not in WITHOUT
+SAYS_WHEN = "retry_after" not in WITHOUT
 
 REPLY = "Hello from the provider."
 THOUGHTS = "The user asks, so I answer."
@@ -60,9 +65,9 @@ def raises(kind, status, act):
 
 def run(parts):
     """Runs the parts that are asked for, or all; says how much was checked."""
-    without = os.environ.get("CLIENT_WITHOUT", "").split()
     wanted = os.environ.get("CLIENT_PARTS", "").split() or list(parts)
-    for name in (name for name in wanted if not any(word in name for word in without)):
+    left_out = lambda name: any(word[1:] == name if word.startswith("=") else word in name for word in WITHOUT)
+    for name in (name for name in wanted if not left_out(name)):
         before = checks
         parts[name]()
         check(checks > before, f"{name} checked nothing")

@@ -135,6 +135,7 @@ fn request(subject: &Subject<'_>) -> Option<(ContentBuf, ContentBuf)> {
         credential,
         now: SystemClock.now(),
         beta: &[],
+        version: None,
         batch: false,
         body: &[patched.expose()],
     };

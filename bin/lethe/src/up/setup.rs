@@ -156,6 +156,8 @@ fn hosted(provider: &lethe_config::Provider) -> ProviderSetup {
 
 /// The embedded engine is an ordinary node, known by its certificate; its name resolves nowhere.
 fn embedded(addresses: &Addresses) -> ProviderSetup {
+    // An own node gets what the client sends.
+    let thoughts = ["reasoning", "reasoning_content", "reasoning_details"].map(str::to_owned).into();
     let provider = Provider {
         id: ENGINE.to_owned(),
         kind: ProviderKind::Node,
@@ -167,7 +169,10 @@ fn embedded(addresses: &Addresses) -> ProviderSetup {
         credential: Credential::None,
         terms: None,
         dialect: Dialect::Openai,
-        rules: Rules { apis: vec![ApiRules { stream_usage: true, ..ApiRules::plain(Api::Chat) }], beta_values: Vec::new() },
+        rules: Rules {
+            apis: vec![ApiRules { stream_usage: true, thoughts, ..ApiRules::plain(Api::Chat) }],
+            beta_values: Vec::new(),
+        },
         region: None,
         max_concurrent: None,
         prompt_cache: PromptCache::Off,

@@ -102,7 +102,8 @@ pub(super) fn finish(reason: &str) -> Result<Finish<'static>, Malformed> {
         "content_filtered" | "guardrail_intervened" => Finish::ContentFilter,
         "malformed_model_output" | "malformed_tool_use" => return Err(Malformed),
         "max_tokens" | "model_context_window_exceeded" => Finish::Length,
-        "refusal" => Finish::Refusal,
+        // Without words of the model, so that others would take it for a whole answer.
+        "refusal" => Finish::ContentFilter,
         "stop_sequence" => Finish::StopSequence(None),
         "tool_use" => Finish::ToolCalls,
         _ => Finish::Stop,

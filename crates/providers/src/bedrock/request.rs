@@ -27,7 +27,6 @@ fn write(request: &Request<'_>, to: &Sending<'_>, out: &mut ContentBuf) -> Resul
         (request.frequency_penalty.is_some(), "frequency_penalty"),
         (request.presence_penalty.is_some(), "presence_penalty"),
         (request.seed.is_some(), "seed"),
-        (request.parallel_tool_calls == Some(false), "parallel_tool_calls"),
         (matches!(request.format, Some(Format::JsonObject)), "response_format"),
         (request.messages.iter().any(|message| message.name.is_some()), "messages.name"),
         (has_instructions_inside(request), "messages.role"),

@@ -234,6 +234,7 @@ mod tests {
                 credential: Credential::None,
                 now: 0,
                 beta: &[],
+                version: None,
                 body: &[],
             };
             region(&call)

@@ -26,9 +26,6 @@ pub fn write_request(request: &Request<'_>, to: &Sending<'_>, out: &mut ContentB
 
 fn write(request: &Request<'_>, to: &Sending<'_>, out: &mut ContentBuf) -> Result<(), Refusal> {
     request.refuse_own(TARGET)?;
-    if request.parallel_tool_calls == Some(false) {
-        return Err(cannot("parallel_tool_calls"));
-    }
     Writer::new(out).try_object(|json| {
         json.key("model").plain(to.model);
         json.key("messages").try_array(|json| request.messages.iter().try_for_each(|message| write_message(json, message)))?;

@@ -27,9 +27,6 @@ pub fn write_request(request: &Request<'_>, to: &Sending<'_>, out: &mut ContentB
 
 fn write(request: &Request<'_>, to: &Sending<'_>, out: &mut ContentBuf) -> Result<(), Refusal> {
     request.refuse_own(TARGET)?;
-    if request.parallel_tool_calls == Some(false) {
-        return Err(cannot("parallel_tool_calls"));
-    }
     let tools = match &request.tool_choice {
         None | Some(ToolChoice::Auto) => request.tools.as_slice(),
         Some(ToolChoice::None) => &[],

@@ -152,6 +152,20 @@ pub(super) fn chat(seen: &Seen, reply: &str) -> Answer {
     }
 }
 
+/// Answers `/v1/embeddings`: OpenAI's, with another name for the dimensions (<https://docs.mistral.ai/api/endpoint/embeddings>).
+pub(super) fn embeddings(body: &Value) -> Answer {
+    let mut body = body.clone();
+    if body["dimensions"].is_null()
+        && let Some(fields) = body.as_object_mut()
+        && let Some(dimensions) = fields.remove("output_dimension")
+    {
+        fields.insert("dimensions".into(), dimensions);
+    } else if !body["dimensions"].is_null() {
+        return error(422, "dimensions: Extra inputs are not permitted");
+    }
+    super::embeddings::embeddings(&body)
+}
+
 fn faulty(fault: &Fault) -> Answer {
     let (kind, said) = match fault.what {
         What::Missing => ("missing", "Field required"),

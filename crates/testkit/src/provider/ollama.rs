@@ -196,8 +196,9 @@ fn stream(turn: &Turn, body: &Value) -> Answer {
     if !turn.calls.is_empty() {
         say(json!({"role": "assistant", "content": "", "tool_calls": calls(turn)}));
     }
-    let done = written(&line(body, json!({"role": "assistant", "content": ""}), Some(turn)));
+    // The last line says why it ends and what it took: there is no other mark.
+    events.push(written(&line(body, json!({"role": "assistant", "content": ""}), Some(turn))));
     let failure = written(&json!({"error": "an error was encountered while running the model"}));
-    let stream = Stream { events, done: Some(done), failure };
+    let stream = Stream { events, done: None, failure };
     Answer { status: 200, headers: Vec::new(), media_type: "application/x-ndjson", body: Body::Stream(stream) }
 }

@@ -25,7 +25,7 @@ pub(super) fn answer<'a>(seen: &'a Seen, reply: &str) -> Option<(Answer, Words<'
         ("POST", "/v1/messages") => keyed(anthropic::authorise, &|| anthropic::messages(version, body, reply)),
         ("POST", "/v1/messages/count_tokens") => keyed(anthropic::authorise, &|| anthropic::count(version, body)),
         ("POST", "/mistral/v1/chat/completions") => mistral::chat(seen, reply),
-        ("POST", "/mistral/v1/embeddings") => keyed(openai::authorise, &|| embeddings::embeddings(body)),
+        ("POST", "/mistral/v1/embeddings") => keyed(openai::authorise, &|| mistral::embeddings(body)),
         ("POST", "/v2/chat") => cohere::method("chat", seen, reply),
         ("POST", "/v2/embed") => cohere::method("embed", seen, reply),
         ("POST", "/v2/rerank") => cohere::method("rerank", seen, reply),

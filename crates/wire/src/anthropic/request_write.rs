@@ -3,6 +3,7 @@
 use lethe_content::ContentBuf;
 use lethe_types::Api;
 
+use super::closed::closed;
 use super::message_write::{parts, write_messages, write_text_or_blocks};
 use super::reasoning::{Plan, Thinking, word};
 use crate::conversation::{Effort, Format, Json, PartKind, Request, Role, Sending, Str, Tool, ToolChoice};
@@ -164,7 +165,13 @@ fn write_output(json: &mut Writer<'_>, request: &Request<'_>, effort: Option<Eff
         if let Some(format @ Format::Schema { .. }) = &request.format {
             json.key("format").try_object(|json| {
                 json.constant("type", "json_schema");
-                json.some("schema", format.described()?.as_ref());
+                // The name says nothing; what the answer is for belongs to the schema here.
+                let schema = format.described()?;
+                let closed = match &schema {
+                    Some(schema) if !is_native(request) => Some(closed(schema)?),
+                    _ => None,
+                };
+                json.some("schema", closed.as_ref().or(schema.as_ref()));
                 Ok::<(), Refusal>(())
             })?;
         }

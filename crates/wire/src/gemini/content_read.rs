@@ -215,14 +215,15 @@ fn function_response<'a>(value: &mut Cursor<'a>) -> Result<Answered<'a>, Refusal
     Ok(result)
 }
 
-/// `output` and `error` are the reference's words for what a function returned and why it failed; any other object is a result itself.
+/// `output` and `error` are the reference's words for what a function returned and why it failed, `result` is what Google's own client library puts there
+/// for a function that it has called; any other object is a result itself.
 fn response_text<'a>(response: &Json<'a>) -> Result<(Option<Str<'a>>, bool), Refusal> {
     let mut members = 0;
     let mut said = None;
     response.cursor()?.object(|key, _, value| {
         members += 1;
         match (key.raw(), value.kind()?) {
-            ("output", Kind::String) => said = Some((Str::from(value.string()?).into_owned(), false)),
+            ("output" | "result", Kind::String) => said = Some((Str::from(value.string()?).into_owned(), false)),
             ("error", Kind::String) => said = Some((Str::from(value.string()?).into_owned(), true)),
             _ => value.skip().map(drop)?,
         }

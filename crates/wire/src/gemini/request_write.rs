@@ -23,9 +23,6 @@ const fn cannot(field: &'static str) -> Refusal {
 }
 
 pub(super) fn write_fields(json: &mut Writer<'_>, request: &Request<'_>, to: &Sending<'_>) -> Result<(), Refusal> {
-    if request.parallel_tool_calls == Some(false) && !request.tools.is_empty() {
-        return Err(cannot("parallel_tool_calls"));
-    }
     let system = request.messages.iter().filter(|message| message.role == Role::System).flat_map(|message| &message.parts);
     if system.clone().next().is_some() {
         json.key("systemInstruction")

@@ -144,6 +144,8 @@ fn part<'a>(value: &mut Cursor<'a>) -> Result<PartKind<'a>, Refusal> {
             "image_url" => part = Some(PartKind::Image(image(value)?)),
             "input_audio" => part = Some(PartKind::Audio(audio(value)?)),
             "file" => part = Some(PartKind::Document(file(value)?)),
+            "thinking" => part = Some(PartKind::Reasoning(Thinking { text: Some(thinking(value)?), ..Thinking::default() })),
+            "closed" => value.skip().map(drop)?,
             _ => return Err(unknown("messages.content.", key)),
         }
         Ok(())
@@ -156,6 +158,7 @@ fn part<'a>(value: &mut Cursor<'a>) -> Result<PartKind<'a>, Refusal> {
                 | ("image_url", PartKind::Image(_))
                 | ("input_audio", PartKind::Audio(_))
                 | ("file", PartKind::Document(_))
+                | ("thinking", PartKind::Reasoning(_))
         )
     };
     match (kind, part) {
@@ -166,6 +169,28 @@ fn part<'a>(value: &mut Cursor<'a>) -> Result<PartKind<'a>, Refusal> {
             "text, image_url, input_audio, file or refusal, with a field of that name",
         )),
     }
+}
+
+/// Thoughts as Mistral's models show them (<https://docs.mistral.ai/capabilities/reasoning>): parts of text in a part of the content.
+pub(super) fn thinking<'a>(value: &mut Cursor<'a>) -> Result<Str<'a>, Refusal> {
+    const WRONG: Refusal = Refusal::WrongType("messages.content.thinking", "an array of texts");
+    let mut said = Str::EMPTY;
+    let mut add = |text: Str<'a>| said = if said.is_empty() { text } else { said.and(text.raw()) };
+    match value.kind()? {
+        Kind::String => add(value.string()?.into()),
+        Kind::Array => value.array(|item| match item.kind()? {
+            Kind::Object => item.object(|key, _, value| {
+                match (key.raw(), value.kind()?) {
+                    ("text", Kind::String) => add(value.string()?.into()),
+                    _ => value.skip().map(drop)?,
+                }
+                Ok(())
+            }),
+            _ => Err(WRONG),
+        })?,
+        _ => return Err(WRONG),
+    }
+    Ok(said)
 }
 
 fn image<'a>(value: &mut Cursor<'a>) -> Result<Image<'a>, Refusal> {

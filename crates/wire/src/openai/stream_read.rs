@@ -1,6 +1,6 @@
 //! A streamed chat completion, read into events.
 
-use super::message_read::thought_signature;
+use super::message_read::{thinking, thought_signature};
 use super::reply::{finish, usage};
 use crate::conversation::{Event, Malformed, Str, StreamReader};
 use crate::json::{Cursor, Kind};
@@ -109,6 +109,7 @@ impl Reader {
         value.object(|key, _, value| {
             match (key.raw(), value.kind()?) {
                 ("content", Kind::String) => said(value, &mut |piece| sink(Event::Text(piece)))?,
+                ("content", Kind::Array) => value.array(|part| content(part, sink))?,
                 ("refusal", Kind::String) => said(value, &mut |piece| sink(Event::Refusal(piece)))?,
                 ("reasoning" | "reasoning_content", Kind::String) => {
                     said(value, &mut |piece| sink(Event::Reasoning { index: 0, piece }))?;
@@ -169,6 +170,23 @@ impl Reader {
         }
         Ok(())
     }
+}
+
+/// A part of what is said, where that comes in parts (Mistral's models that think).
+fn content(part: &mut Cursor<'_>, sink: &mut dyn FnMut(Event<'_>)) -> Result<(), Malformed> {
+    part.object(|key, _, value| {
+        match (key.raw(), value.kind()?) {
+            ("text", Kind::String) => said(value, &mut |piece| sink(Event::Text(piece)))?,
+            ("thinking", _) => {
+                let piece = thinking(value).map_err(|_: Refusal| Malformed)?;
+                if !piece.is_empty() {
+                    sink(Event::Reasoning { index: 0, piece });
+                }
+            }
+            _ => value.skip().map(drop)?,
+        }
+        Ok(())
+    })
 }
 
 fn said<'a>(value: &mut Cursor<'a>, sink: &mut dyn FnMut(Str<'a>)) -> Result<(), Malformed> {
