@@ -56,6 +56,7 @@ pub(crate) fn client(api: Api) -> Client {
         identity: Identity { id: "1".into(), created: 2, model: "client-model".into() },
         wanted: Wanted { stream: true, usage: true, encrypted_reasoning: true },
         echo: Echo::none(),
+        one_call: false,
         vectors: EmbedWanted { base64: false, batch: true, texts: None },
     }
 }
@@ -78,8 +79,8 @@ pub(crate) fn translated(case: &Case, other: Api) -> Result<Value, String> {
             formats::write_embed_request(other, &request, &sending(other), &mut out).map_err(|refusal| field(refusal, other))?;
         }
         Kind::Answer => {
-            let reply = formats::read_reply(case.api, body).map_err(broken("the answer"))?;
-            client(other).write_reply(&reply, &mut out).map_err(broken("what comes of it"))?;
+            let mut reply = formats::read_reply(case.api, body).map_err(broken("the answer"))?;
+            client(other).write_reply(&mut reply, &mut out).map_err(broken("what comes of it"))?;
         }
         Kind::Vectors => {
             let reply = formats::read_vectors(case.api, body).map_err(broken("the answer"))?;
