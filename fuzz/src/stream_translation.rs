@@ -58,7 +58,7 @@ fn pass<'a>(source: Api, to: Option<(Api, bool)>, pieces: impl Iterator<Item = &
             break;
         }
     }
-    good = good && passage.end(&mut out).is_ok();
+    good = good && passage.end(&mut pending, &mut out).is_ok();
     let (api, message) = (to.map_or(source, |(api, _)| api), Str::constant("The provider's answer stopped before its end."));
     if !good && !passage.failed {
         passage.fail(api, &ErrorBody { status: 502, message, kind: ErrorType::Provider, param: None, code: "cut" }, &mut out);
