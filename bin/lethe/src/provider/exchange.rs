@@ -191,7 +191,7 @@ async fn read(
         }
     };
     let (tokens, judged) = match &mut passage {
-        Some(passage) => judge_stream(passage),
+        Some(passage) => judge_stream(passage, &mut pending),
         None => judge(subject, head.status, &kind, &body),
     };
     // A status that is an error says more than a body that was cut.
@@ -201,8 +201,8 @@ async fn read(
 
 type Judged = (Option<Usage>, Result<(), (Code, &'static str)>);
 
-fn judge_stream(passage: &mut Passage) -> Judged {
-    let outcome = match (passage.failed, passage.end(&mut ContentBuf::new())) {
+fn judge_stream(passage: &mut Passage, pending: &mut ContentBuf) -> Judged {
+    let outcome = match (passage.failed, passage.end(pending, &mut ContentBuf::new())) {
         (true, _) => Err((Code::ErrorInAnswer, "the stream holds the provider's own error")),
         (false, Err(_)) => Err((Code::Cut, "the stream ended before its last event")),
         (false, Ok(())) => Ok(()),
