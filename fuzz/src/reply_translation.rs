@@ -34,6 +34,7 @@ pub(crate) fn client(api: Api, array: bool) -> Client {
         identity: Identity { id: "00ff".repeat(6), created: 1_700_000_000, model: "a \"model\"\n".into() },
         wanted: Wanted { stream: true, usage: true, encrypted_reasoning: true },
         echo: Echo::none(),
+        one_call: false,
         vectors: EmbedWanted::default(),
     }
 }
@@ -73,10 +74,10 @@ pub fn holds(input: &[u8]) {
             }
         }
         _ => {
-            let Ok(reply) = read_reply(source, body) else { return };
+            let Ok(mut reply) = read_reply(source, body) else { return };
             for api in [Api::Chat, Api::GenerateContent, Api::Messages, Api::Responses] {
                 let mut out = ContentBuf::new();
-                if client(api, false).write_reply(&reply, &mut out).is_ok() {
+                if client(api, false).write_reply(&mut reply, &mut out).is_ok() {
                     is_json(api, &out);
                 }
             }
