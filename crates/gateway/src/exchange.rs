@@ -126,7 +126,8 @@ async fn prepare(
     let capability = asked.api.capability();
     // Whoever goes on with a conversation can be asked how long it is.
     let serves = |capability| model.capabilities.contains(&capability);
-    if !serves(capability) && !(capability == Capability::CountTokens && serves(Capability::Chat)) {
+    let counts = capability == Capability::CountTokens && serves(Capability::Chat);
+    if !(serves(capability) || counts) {
         return Err(Problem::model_operation(capability.name()).into());
     }
     let wish = Wish { api: asked.api, regions: [key.region, wishes.region], providers: wishes.providers };
