@@ -99,7 +99,7 @@ pub(crate) fn lethe(provider: &Provider, target: &Target) -> Lethe {
     };
     let (dialect, port) = (target.dialect, provider.address.port());
     let mut config = format!(
-        "[gateway]\nlisten = \"127.0.0.1:0\"\n\n[[provider]]\nid = \"{dialect}\"\ndialect = \"{dialect}\"\n{}\
+        "[gateway]\nlisten = \"127.0.0.1:0\"\n\n[[provider]]\nid = \"{dialect}\"\ndialect = \"{dialect}\"\nprompt_cache = \"isolated\"\n{}\
          base_url = \"http://localhost:{port}{}\"\n{credential}\nallow_private_network = true\n\
          [provider.terms]\ntraining = \"never\"\nretention_days = 0\nagreement = \"test\"\nreviewed = 2026-01-01\n\
          review_due = 2099-01-01\n\n",

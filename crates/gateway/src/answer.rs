@@ -147,12 +147,12 @@ async fn whole(
     drop(open);
     answering.done();
     meter.units = Some(units(answer.usage, prompt, estimate(answer.said_bytes)));
-    if withholds_cached {
+    if withholds_cached && client.is_none() {
         cached_counts(body.expose_mut());
     }
     if let Some(client) = client {
         let mut out = ContentBuf::new();
-        match translate(&client, api, body.expose(), &mut out) {
+        match translate(&client, api, body.expose(), withholds_cached, &mut out) {
             Ok(usage) => meter.units = Some(units(usage.or(answer.usage), prompt, estimate(answer.said_bytes))),
             Err(Malformed) => return fail(connection, Failure::Malformed, Some(&served), meter).await,
         }
@@ -168,7 +168,13 @@ async fn whole(
 }
 
 /// Writes a provider's answer in the client's format, and says what it counts.
-fn translate(client: &Client, api: Api, body: &[u8], out: &mut ContentBuf) -> Result<Option<Usage>, Malformed> {
+fn translate(
+    client: &Client,
+    api: Api,
+    body: &[u8],
+    withholds_cached: bool,
+    out: &mut ContentBuf,
+) -> Result<Option<Usage>, Malformed> {
     match api.capability() {
         Capability::CountTokens => {
             client.write_count(formats::read_count(api, body)?, out)?;
@@ -181,6 +187,9 @@ fn translate(client: &Client, api: Api, body: &[u8], out: &mut ContentBuf) -> Re
         }
         _ => {
             let mut reply = formats::read_reply(api, body)?;
+            if let Some(usage) = reply.usage.as_mut().filter(|_| withholds_cached) {
+                (usage.cached, usage.cache_written) = (None, None);
+            }
             client.write_reply(&mut reply, out)?;
             Ok(reply.usage)
         }
