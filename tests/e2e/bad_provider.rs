@@ -50,6 +50,10 @@ fn an_error_that_quotes_the_credential_is_not_passed() {
     let answer = client.post(CHAT, &chat("error-key", ""));
     assert_eq!((answer.status, answer.code().as_str()), (400, "provider_refused"));
     assert!(!answer.text().contains("sk-provider"), "{}", answer.text());
+    // In the middle of a stream as well: the client is told in Lethe's words, and there is no clean end.
+    let answer = client.post(CHAT, &chat("error-event-key", r#","stream":true"#));
+    assert!(answer.text().contains("provider_error") && !answer.complete, "{}", answer.text());
+    assert!(!answer.text().contains(PROVIDER_KEY) && !answer.text().contains("Your key"), "{}", answer.text());
     // Control: the provider was shown the key, and did quote it.
     let shown = pair().provider.seen().iter().any(|seen| seen.head.contains(PROVIDER_KEY));
     assert!(shown);

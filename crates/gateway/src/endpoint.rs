@@ -93,7 +93,13 @@ pub(crate) fn find(request: &RequestHead) -> Result<Endpoint, Problem> {
         return Err(Problem::method(allow));
     }
     // Clients page through lists: there is one page, and nothing of anybody's in such a query.
-    let pages = |query: &str| query.split('&').all(|part| part.starts_with("pageSize=") || part.starts_with("limit="));
+    let digits = |text: &str| !text.is_empty() && text.len() <= 4 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let pages = |query: &str| {
+        query.split('&').all(|part| {
+            let count = part.strip_prefix("pageSize=").or_else(|| part.strip_prefix("limit="));
+            count.is_some_and(digits)
+        })
+    };
     if let Some(query) = query
         && !(matches!(endpoint, Endpoint::Models(_)) && pages(query))
         // Anthropic's SDK says in the query that it uses beta features, which its header lists.
@@ -157,6 +163,7 @@ mod tests {
         assert_eq!(ask("POST /v1/responses"), body(Api::Responses));
         assert_eq!(ask("GET /v1/models/meta%2Fllama"), Ok(Endpoint::Model("meta/llama".into(), Api::Chat)));
         assert_eq!(ask("GET /v1beta/models?pageSize=50"), Ok(Endpoint::Models(Api::GenerateContent)));
+        assert_eq!(ask("GET /v1beta/models?pageSize=a-secret"), Err(400), "no content in a URL");
         assert_eq!(ask("GET /v1/models/%zz"), Err(404));
         assert_eq!(ask("GET /v1/models/"), Err(404));
         assert_eq!(ask("DELETE /v1/models/a"), Err(405));

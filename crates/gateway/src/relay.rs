@@ -126,6 +126,11 @@ pub(crate) async fn stream(
         if pending.is_empty() {
             pending.release();
         }
+        // The provider's own words are for the one who caused them; the operator's credential is not.
+        if stream.failed() && answering.quotes_credential(out.expose()) {
+            out.clear();
+            break Failure::ErrorInAnswer;
+        }
         let ends = stream.done() && !stream.failed() && fault.is_none();
         if ends || !out.is_empty() {
             // The last event and the end of the answer leave together.

@@ -40,6 +40,7 @@ pub const MODELS: &[&str] = &[
     "error-echo",
     "error-key",
     "error-event",
+    "error-event-key",
     "drip",
     "e401",
     "e403",
@@ -380,11 +381,12 @@ fn stream<S: Read + Write>(
         "bad-sse-json" => {
             return send_chunk(socket, &format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{rest}\n\n")).map(|()| false);
         }
-        "error-event" => {
-            send_chunk(
-                socket,
-                "data: {\"error\":{\"message\":\"The server had an error.\",\"type\":\"server_error\",\"code\":null}}\n\n",
-            )?;
+        "error-event" | "error-event-key" => {
+            let key = seen.head.lines().find_map(|line| line.strip_prefix("authorization: Bearer ")).unwrap_or_default();
+            let quoted = if model == "error-event-key" { format!(" Your key is {key}.") } else { String::new() };
+            let error =
+                json!({"error": {"message": format!("The server had an error.{quoted}"), "type": "server_error", "code": null}});
+            send_chunk(socket, &format!("data: {error}\n\n"))?;
             return write_all(socket, "0\r\n\r\n");
         }
         _ => {}

@@ -1,6 +1,5 @@
 //! Anthropic's messages (<https://docs.anthropic.com/en/api/messages>), as its own API, Vertex AI and Bedrock's `InvokeModel` speak them.
 
-mod beta;
 mod calls;
 mod closed;
 mod count;
@@ -17,7 +16,6 @@ mod stream_read;
 mod stream_write;
 mod usage;
 
-pub use beta::beta_values;
 pub use count::{read_count, read_count_request, write_count, write_count_request};
 pub use reasoning::takes_adaptive;
 pub use reply::{read_reply, write_reply};

@@ -8,7 +8,6 @@ mod content_write;
 mod count;
 mod fields;
 mod model;
-mod path;
 mod reply;
 mod request_read;
 mod request_write;
@@ -20,8 +19,7 @@ mod stream_write;
 
 pub use count::{read_count_reply, read_count_request, write_count_reply, write_count_request};
 pub(crate) use fields::{count, each, fields, spelled, string};
-pub use model::{ModelObject, write_models};
-pub use path::{Call, Method, call};
+pub use model::ModelObject;
 pub use reply::{read_reply, write_reply};
 pub use request_read::read_request;
 pub use request_write::write_request;

@@ -14,7 +14,7 @@ mod thoughts;
 pub use model::ModelObject;
 pub use reply::{read_reply, write_reply};
 pub use request_read::read_request;
-pub use request_write::write_request;
+pub use request_write::{write_request, write_result};
 pub(crate) use shape::{ChatShape, CompletionsShape, EmbeddingsShape, ModerationsShape, RerankShape};
 pub use stream::ChatStream;
 pub use stream_read::Reader;

@@ -3,8 +3,9 @@
 use lethe_content::ContentBuf;
 use lethe_types::Api;
 use lethe_wire::conversation::{
-    Effort, Json, Message, Part, PartKind, RESULT, Reasoning, Request, Role, Sending, Str, Tool, ToolChoice, ToolResult,
+    Effort, Json, Message, Part, PartKind, RESULT, Reasoning, Request, Role, Sending, Str, Tool, ToolChoice,
 };
+use lethe_wire::openai::write_result;
 use lethe_wire::refusal::Refusal;
 use lethe_wire::write::Writer;
 
@@ -123,7 +124,7 @@ fn write_message(json: &mut Writer<'_>, message: &Message<'_>) -> Result<(), Ref
             let is_result = |part: &&Part<'_>| matches!(part.kind, PartKind::ToolResult(_));
             for part in message.parts.iter().filter(is_result) {
                 if let PartKind::ToolResult(result) = &part.kind {
-                    write_result(json, result)?;
+                    write_result(json, result, TARGET)?;
                 }
             }
             let rest = message.parts.iter().filter(|part| !is_result(part));
@@ -236,29 +237,4 @@ fn typed(json: &mut Writer<'_>, kind: &'static str, text: &Str<'_>) {
         json.constant("type", kind);
         json.member(kind, text);
     });
-}
-
-fn write_result(json: &mut Writer<'_>, result: &ToolResult<'_>) -> Result<(), Refusal> {
-    let texts: Option<Vec<&Str<'_>>> =
-        result.content.iter().map(|part| if let PartKind::Text(text) = &part.kind { Some(text) } else { None }).collect();
-    let texts = texts.ok_or(cannot(RESULT))?;
-    json.object(|json| {
-        json.constant("role", "tool");
-        json.member("tool_call_id", &result.id);
-        // There is no place here that says that a function failed, so its text does.
-        let failed = if result.is_error { "Error: " } else { "" };
-        match texts.as_slice() {
-            [] => json.key("content").strings(&[failed]),
-            [one] => json.key("content").strings(&[failed, one.raw()]),
-            several => json.key("content").array(|json| {
-                for (at, text) in several.iter().enumerate() {
-                    json.object(|json| {
-                        json.constant("type", "text");
-                        json.key("text").strings(&[if at == 0 { failed } else { "" }, text.raw()]);
-                    });
-                }
-            }),
-        }
-    });
-    Ok(())
 }

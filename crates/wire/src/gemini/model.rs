@@ -20,11 +20,7 @@ pub struct ModelObject<'a> {
 impl ModelObject<'_> {
     /// `{"name":"models/…","version":…,"displayName":…,"supportedGenerationMethods":[…]}`
     pub fn write_wire(&self, out: &mut ContentBuf) {
-        self.write(&mut Writer::new(out));
-    }
-
-    fn write(&self, json: &mut Writer<'_>) {
-        json.object(|json| {
+        Writer::new(out).object(|json| {
             json.key("name").plain(&["models/", self.id].concat());
             json.constant("version", "001");
             json.key("displayName").plain(self.id);
@@ -48,11 +44,6 @@ impl ModelObject<'_> {
     }
 }
 
-/// `{"models":[…]}`: all of them, so that no further page is named.
-pub fn write_models(models: &[ModelObject<'_>], out: &mut ContentBuf) {
-    Writer::new(out).object(|json| json.key("models").array(|json| models.iter().for_each(|model| model.write(json))));
-}
-
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed test")]
@@ -61,16 +52,16 @@ mod tests {
     use lethe_types::Capability;
     use serde_json::{Value, json};
 
-    use super::{ModelObject, write_models};
+    use super::ModelObject;
 
     #[test]
-    fn models_are_listed_as_its_clients_read_them() {
+    fn a_model_is_as_its_clients_read_it() {
         let capabilities = [Capability::Chat, Capability::Embeddings];
         let model = ModelObject { id: "a\"b", capabilities: &capabilities, input_token_limit: Some(5), output_token_limit: None };
         let mut out = ContentBuf::new();
-        write_models(&[model], &mut out);
-        let expected = json!({"models": [{"name": "models/a\"b", "version": "001", "displayName": "a\"b", "inputTokenLimit": 5,
-            "supportedGenerationMethods": ["generateContent", "streamGenerateContent", "embedContent", "batchEmbedContents"]}]});
+        model.write_wire(&mut out);
+        let expected = json!({"name": "models/a\"b", "version": "001", "displayName": "a\"b", "inputTokenLimit": 5,
+            "supportedGenerationMethods": ["generateContent", "streamGenerateContent", "embedContent", "batchEmbedContents"]});
         assert_eq!(serde_json::from_slice::<Value>(out.expose()).unwrap(), expected);
     }
 }

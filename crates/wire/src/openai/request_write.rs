@@ -119,7 +119,7 @@ fn write_message(json: &mut Writer<'_>, message: &Message<'_>) -> Result<(), Ref
             let is_result = |part: &&Part<'_>| matches!(part.kind, PartKind::ToolResult(_));
             for part in message.parts.iter().filter(is_result) {
                 if let PartKind::ToolResult(result) = &part.kind {
-                    write_result(json, result)?;
+                    write_result(json, result, Api::Chat)?;
                 }
             }
             let rest = message.parts.iter().filter(|part| !is_result(part));
@@ -269,11 +269,15 @@ pub(super) fn write_call(json: &mut Writer<'_>, call: &ToolCall<'_>) {
     });
 }
 
-fn write_result(json: &mut Writer<'_>, result: &ToolResult<'_>) -> Result<(), Refusal> {
+/// A result as a message of its own, for formats that have it from here: `target` is the one that is written.
+///
+/// # Errors
+/// [`Refusal::Untranslatable`] for media in it.
+pub fn write_result(json: &mut Writer<'_>, result: &ToolResult<'_>, target: Api) -> Result<(), Refusal> {
     let texts: Option<Vec<&Str<'_>>> =
         result.content.iter().map(|part| if let PartKind::Text(text) = &part.kind { Some(text) } else { None }).collect();
     let Some(texts) = texts else {
-        return Err(Refusal::of_field(RESULT, Api::Chat));
+        return Err(Refusal::of_field(RESULT, target));
     };
     json.object(|json| {
         json.constant("role", "tool");
