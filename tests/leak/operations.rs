@@ -364,7 +364,7 @@ impl Run<'_> {
     }
 }
 
-/// Waits until nothing is found, or the time in which nothing may be left is over.
+/// What is left once the time is over in which nothing may be.
 fn left(lethe: &Lethe, found: &Found) -> BTreeSet<String> {
     sleep(GRACE);
     memory(lethe, &found.scanner())
