@@ -9,13 +9,13 @@ use crate::through::{SCRIPTED, Target, lethe};
 
 const SESSION: &str = "user_0123456789abcdef_account_11111111-2222_session_33333333-4444";
 const ANTHROPIC: Target =
-    Target { dialect: "anthropic", path: "", lines: "", models: SCRIPTED, cached: 4, others: &[], without: "" };
+    Target { dialect: "anthropic", path: "", lines: "", models: SCRIPTED, cached: 0, others: &[], without: "" };
 const OPENAI: Target = Target {
     dialect: "openai",
     path: "/v1",
     lines: "preset = \"openai-compatible\"\n",
     models: SCRIPTED,
-    cached: 4,
+    cached: 0,
     others: &[],
     without: "",
 };
@@ -124,5 +124,32 @@ fn clients_like_claude_code_are_translated_to_openai() {
         assert_eq!((seen.header("anthropic-version"), seen.header("anthropic-beta")), (None, None));
         assert_eq!(seen.body["tools"][0]["function"]["name"], "Bash");
         is_discreet(&lethe, &seen);
+    }
+}
+
+/// What the scripted provider answers from a cache is 4 of its 20 tokens.
+#[test]
+fn what_came_from_a_shared_cache_is_counted_and_not_shown() {
+    for (cached, shown) in [(0, 0), (4, 4)] {
+        let provider = Provider::start(None);
+        let lethe = lethe(&provider, &Target { cached, ..ANTHROPIC });
+        let mut client = Client::connect(&lethe.api(), None).with_key(lethe.key());
+        let plain = r#"{"model":"anthropic-text","max_tokens":9,"messages":[{"role":"user","content":"Hello"}]}"#;
+        let streamed =
+            plain.replace("\"max_tokens\"", "\"stream\":true,\"stream_options\":{\"include_usage\":true},\"max_tokens\"");
+        // Translated, whole and streamed: the sum stays what it is.
+        let whole = client.post("/v1/chat/completions", plain).json()["usage"].clone();
+        let stream = client.post("/v1/chat/completions", &streamed).text();
+        let last = stream.lines().rfind(|line| line.contains("\"usage\":{")).and_then(|line| line.strip_prefix("data: "));
+        let last: Value = serde_json::from_str(last.expect("usage")).expect("JSON");
+        for usage in [&whole, &last["usage"]] {
+            assert_eq!((&usage["prompt_tokens"], &usage["prompt_tokens_details"]["cached_tokens"]), (&json!(20), &json!(shown)));
+        }
+        // As it is: counted apart by the provider.
+        let passed = client.post("/v1/messages", plain).json()["usage"].clone();
+        assert_eq!((&passed["input_tokens"], &passed["cache_read_input_tokens"]), (&json!(16), &json!(shown)), "{passed}");
+        for record in lethe.records(3) {
+            assert_eq!(record["input_units"], 20, "{record}");
+        }
     }
 }

@@ -48,7 +48,7 @@ pub(crate) struct Target {
     pub(crate) lines: &'static str,
     /// What stands before the behaviour in its own names of models: it may say what they can.
     pub(crate) models: &'static str,
-    /// What it reports as cached.
+    /// What clients are told of as cached, with a cache that is theirs alone; 0 for the default, which tells nobody.
     pub(crate) cached: u64,
     /// Models beside those that chat: each a behaviour and what it is asked for.
     pub(crate) others: &'static [(&'static str, &'static str)],
@@ -98,8 +98,9 @@ pub(crate) fn lethe(provider: &Provider, target: &Target) -> Lethe {
         format!("api_key = {{ file = \"{key}\" }}")
     };
     let (dialect, port) = (target.dialect, provider.address.port());
+    let cache = if target.cached > 0 { "prompt_cache = \"isolated\"\n" } else { "" };
     let mut config = format!(
-        "[gateway]\nlisten = \"127.0.0.1:0\"\n\n[[provider]]\nid = \"{dialect}\"\ndialect = \"{dialect}\"\nprompt_cache = \"isolated\"\n{}\
+        "[gateway]\nlisten = \"127.0.0.1:0\"\n\n[[provider]]\nid = \"{dialect}\"\ndialect = \"{dialect}\"\n{cache}{}\
          base_url = \"http://localhost:{port}{}\"\n{credential}\nallow_private_network = true\n\
          [provider.terms]\ntraining = \"never\"\nretention_days = 0\nagreement = \"test\"\nreviewed = 2026-01-01\n\
          review_due = 2099-01-01\n\n",

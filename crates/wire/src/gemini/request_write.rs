@@ -215,7 +215,10 @@ fn write_config(json: &mut Writer<'_>, request: &Request<'_>, to: &Sending<'_>) 
         }
     }
     if let Some(reasoning) = request.reasoning.filter(|reasoning| *reasoning != Reasoning::default()) {
-        json.key("thinkingConfig").object(|json| thinking(json, reasoning, to.model));
+        // Anthropic's API shows thoughts unless it is told not to; of no thoughts none can be asked for here.
+        let is_off = reasoning.budget_tokens == Some(0) || reasoning.effort == Some(Effort::None);
+        let shown = reasoning.shown.or((request.api == Api::Messages && !is_off).then_some(true));
+        json.key("thinkingConfig").object(|json| thinking(json, Reasoning { shown, ..reasoning }, to.model));
     }
     write_own(json, request, "generationConfig.");
     Ok(())
