@@ -9,6 +9,7 @@ use lethe_testkit::lethe::Setup;
 use lethe_testkit::pki::Pki;
 use lethe_testkit::provider::Provider;
 
+use crate::supervision::wait_until;
 use crate::{CHAT, Pair, chat};
 
 #[test]
@@ -25,7 +26,8 @@ fn ready_json_says_what_runs_and_is_private() {
     let mut probe = Client::connect(&lethe.probes(), None);
     assert_eq!(probe.get("/readyz").status, 200);
     assert_eq!(Client::connect(&lethe.probes(), None).get("/livez").status, 200);
-    assert!(lethe.printed().contains("curl"), "{}", lethe.printed());
+    // The file comes first, for those who wait for it; then what is there to read.
+    wait_until("a first request is shown", || lethe.printed().contains("curl").then_some(()));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod bad_configuration;
 mod bad_provider;
 mod bad_request;
+mod broker;
 mod changes;
 mod configuration;
 mod delivery;

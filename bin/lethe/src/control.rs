@@ -2,14 +2,16 @@
 
 use std::{
     cell::Cell,
-    net::TcpListener,
+    net::{IpAddr, TcpListener},
     os::{fd::OwnedFd, unix::net::UnixListener},
     path::PathBuf,
+    pin::Pin,
     sync::Arc,
 };
 
+use lethe_confine::dialer::{Names as DialerNames, allowed};
 use lethe_control::{
-    Listeners, Mishaps,
+    Listeners, Mishaps, Names, Outbound, Outside,
     start::{ControlStart, Supervisor},
 };
 use lethe_supervisor::{ChannelError, ControlBoot, ControlChannel, give_up_rights};
@@ -30,18 +32,33 @@ pub(crate) struct Boot {
     pub(crate) root: Option<PathBuf>,
 }
 
+/// Looks names up as the dialer does, and leaves out the addresses that it would.
+pub(crate) struct Resolver(pub(crate) DialerNames);
+
+impl Names for Resolver {
+    fn addresses<'a>(&'a self, host: &'a str, allow_private: bool) -> Pin<Box<dyn Future<Output = Vec<IpAddr>> + Send + 'a>> {
+        Box::pin(async move {
+            let mut addresses = self.0.addresses(host).await;
+            addresses.retain(|address| allowed(*address, allow_private));
+            addresses
+        })
+    }
+}
+
 pub(crate) fn run() -> Result<(), Failure> {
     let boot = ControlBoot::<Boot>::receive().map_err(|error| match error {
         // The supervisor went away before it had said anything: it was stopped, and knows.
         ChannelError::Closed => Failure::quiet(),
         _ => Failure::usage("control is started by `lethe up` only"),
     })?;
+    // The last moment for it: the files that say who resolves names are gone with the root folder.
+    let names = Resolver(DialerNames::from_system());
     let rights = give_up_rights(boot.message.user, boot.message.root.as_deref());
     crate::runtime()?.block_on(async {
         let (message, descriptors, channel) = boot.into_parts().map_err(|error| Failure::failed(error.to_string()))?;
         let started = Cell::new(false);
         let result = match rights {
-            Ok(()) => serve(message, descriptors, &channel, &started).await,
+            Ok(()) => serve(message, names, descriptors, &channel, &started).await,
             Err(error) => Err(format!("it could not give up its rights: {error}")),
         };
         match result {
@@ -59,7 +76,13 @@ pub(crate) fn run() -> Result<(), Failure> {
     })
 }
 
-async fn serve(boot: Boot, descriptors: Vec<OwnedFd>, channel: &ControlChannel, started: &Cell<bool>) -> Result<(), String> {
+async fn serve(
+    boot: Boot,
+    names: Resolver,
+    descriptors: Vec<OwnedFd>,
+    channel: &ControlChannel,
+    started: &Cell<bool>,
+) -> Result<(), String> {
     let [link, console, operator] =
         <[OwnedFd; 3]>::try_from(descriptors).map_err(|_| "it was given other listeners than it needs")?;
     let listeners = Listeners {
@@ -77,7 +100,8 @@ async fn serve(boot: Boot, descriptors: Vec<OwnedFd>, channel: &ControlChannel, 
     };
     let mishaps = Mishaps::default();
     let shutdown = channel.until_asked(told, orders, news, |list| mishaps.replace(list));
-    lethe_control::run(boot.start, listeners, Arc::new(SystemClock), supervisor, shutdown, ready, mishaps.clone())
+    let outside = Outside { clock: Arc::new(SystemClock), outbound: Outbound::new(Arc::new(names)) };
+    lethe_control::run(boot.start, listeners, outside, supervisor, shutdown, ready, mishaps.clone())
         .await
         .map_err(|error| error.to_string())
 }

@@ -104,6 +104,11 @@ fn rows(found: &Value) -> Vec<[String; 5]> {
     for entry in list("providers").iter().filter(|entry| text(entry, "standing") != "good") {
         rows.push(row(entry, "standing", text(entry, "provider")));
     }
+    for entry in list("credentials").iter().filter(|entry| !entry["failing"].is_null()) {
+        let [_, _, place, meaning, advice] = row(entry, "", text(entry, "provider"));
+        let what = format!("no credential ({}): {}", text(entry, "grant"), text(&entry["failing"], "failure"));
+        rows.push([text(&entry["failing"], "times"), what, place, meaning, advice]);
+    }
     let sorted = |name: &str| {
         let mut list = list(name);
         list.sort_by_key(|entry| std::cmp::Reverse(entry.get("count").and_then(Value::as_u64)));

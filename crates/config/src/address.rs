@@ -11,6 +11,7 @@ use toml::Spanned;
 
 use crate::{
     check::Check,
+    credential::is_region_only,
     file::FileProvider,
     network::{Reach, reach},
     preset::Preset,
@@ -172,7 +173,7 @@ pub(crate) fn of(
 /// Signatures name the region. AWS' own hosts have it in their names; for others it goes to the gateway behind the path, where an operator cannot
 /// write it, since a base URL has no query.
 fn signed_for(file: &FileProvider, url: &mut BaseUrl, check: &mut Check<'_>) -> Option<()> {
-    let Some(aws) = file.aws.as_ref().filter(|aws| aws.get_ref().access_key_id.is_some()) else { return Some(()) };
+    let Some(aws) = file.aws.as_ref().filter(|aws| !is_region_only(aws.get_ref())) else { return Some(()) };
     if url.host.split('.').any(|label| matches!(label, "bedrock-runtime" | "bedrock-runtime-fips")) {
         return Some(());
     }

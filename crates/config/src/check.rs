@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{Config, ConfigError, Environment, Notice, Problem};
+use crate::{Config, ConfigError, Environment, Notice, Problem, secret_files::SecretFiles, settings::Written};
 
 /// State of one check.
 pub(crate) struct Check<'a> {
@@ -15,11 +15,12 @@ pub(crate) struct Check<'a> {
     environment: Environment<'a>,
     problems: Vec<Problem>,
     notices: Vec<Notice>,
+    secret_files: SecretFiles,
 }
 
 impl<'a> Check<'a> {
-    pub(crate) const fn new(text: &'a str, file: &'a Path, folder: PathBuf, environment: Environment<'a>) -> Self {
-        Self { text, file, folder, environment, problems: Vec::new(), notices: Vec::new() }
+    pub(crate) fn new(text: &'a str, file: &'a Path, folder: PathBuf, environment: Environment<'a>) -> Self {
+        Self { text, file, folder, environment, problems: Vec::new(), notices: Vec::new(), secret_files: SecretFiles::default() }
     }
 
     /// Notes that what stands at `span` is wrong.
@@ -49,11 +50,18 @@ impl<'a> Check<'a> {
         self.folder.join(path)
     }
 
+    /// Notes that a secret is read from `path`.
+    pub(crate) fn secret_file(&mut self, path: PathBuf) {
+        self.secret_files.add(path);
+    }
+
     /// The configuration, or all problems in the order of the file.
     pub(crate) fn finish(mut self, mut config: Config) -> Result<Config, ConfigError> {
         if self.problems.is_empty() {
             self.notices.sort_by_key(|notice| (notice.line, notice.column));
             config.notices = self.notices;
+            config.written =
+                Some(Written { text: self.text.to_owned(), path: self.file.to_path_buf(), secrets: self.secret_files });
             return Ok(config);
         }
         self.problems.sort_by_key(|problem| (problem.line, problem.column));

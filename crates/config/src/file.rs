@@ -91,7 +91,9 @@ pub(crate) struct FileProvider {
     pub(crate) ca: Option<Spanned<String>>,
     pub(crate) connect_seconds: Option<Spanned<u32>>,
     pub(crate) dialect: Option<Spanned<String>>,
+    pub(crate) entra: Option<Spanned<FileEntra>>,
     pub(crate) first_byte_seconds: Option<Spanned<u32>>,
+    pub(crate) google: Option<Spanned<FileGoogle>>,
     pub(crate) id: Option<Spanned<String>>,
     pub(crate) idle_seconds: Option<Spanned<u32>>,
     pub(crate) location: Option<Spanned<String>>,
@@ -104,14 +106,39 @@ pub(crate) struct FileProvider {
     pub(crate) total_seconds: Option<Spanned<u32>>,
 }
 
-/// Keys of an AWS account or role.
+/// Keys of an AWS account or role, or how temporary ones are had.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FileAws {
     pub(crate) access_key_id: Option<Spanned<TextRef>>,
+    pub(crate) credentials: Option<Spanned<SecretRef>>,
+    pub(crate) external_id: Option<Spanned<String>>,
+    pub(crate) profile: Option<Spanned<String>>,
     pub(crate) region: Option<Spanned<String>>,
+    pub(crate) role: Option<Spanned<String>>,
     pub(crate) secret_access_key: Option<Spanned<SecretRef>>,
     pub(crate) session_token: Option<Spanned<SecretRef>>,
+    pub(crate) sts_url: Option<Spanned<String>>,
+    pub(crate) web_identity_token: Option<Spanned<SecretRef>>,
+}
+
+/// An application of Microsoft Entra.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FileEntra {
+    pub(crate) authority: Option<Spanned<String>>,
+    pub(crate) client_id: Spanned<TextRef>,
+    pub(crate) client_secret: Option<Spanned<SecretRef>>,
+    pub(crate) federated_token: Option<Spanned<SecretRef>>,
+    pub(crate) scope: Option<Spanned<String>>,
+    pub(crate) tenant: Spanned<TextRef>,
+}
+
+/// Google's application default credentials.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FileGoogle {
+    pub(crate) credentials: Spanned<SecretRef>,
 }
 
 #[derive(Deserialize)]

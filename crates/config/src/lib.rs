@@ -29,6 +29,7 @@ pub mod preset;
 mod price;
 mod provider;
 mod secret;
+mod secret_files;
 mod server;
 mod settings;
 mod terms;
@@ -42,6 +43,7 @@ pub use address::{BaseUrl, Scheme};
 pub use error::{ConfigError, Notice, Problem};
 pub use lethe_types::Network;
 pub use price::{Amount, Price};
+pub use secret_files::SecretFiles;
 pub use settings::{ClientTls, Config, Control, Engine, Gateway, Metering, Model, Provider, ProviderTerms, Route, Store};
 
 /// Looks up an environment variable; [`process_environment`] outside tests.

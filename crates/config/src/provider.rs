@@ -78,7 +78,7 @@ fn one(
     let (dialect, base_url) = (dialect?, base_url?);
     address::reachable(file, &base_url, &span, check);
     let (preset_name, preset) = named.or_else(|| preset::fitting(dialect, &base_url.host))?;
-    let credential = credential::checked(file, id, dialect, preset, span, check);
+    let access = credential::checked(file, id, dialect, preset, span, check);
     let extra_roots = file.ca.as_ref().and_then(|ca| {
         let roots = pem::certificates(&check.path(ca.get_ref()));
         check.take(ca.span(), roots)
@@ -100,12 +100,14 @@ fn one(
             None
         }
     };
+    let access = access?;
     Some(Provider {
         id: id.to_owned(),
         preset: preset_name,
         dialect,
         base_url,
-        credential: credential?,
+        credential: access.credential,
+        grant: access.grant,
         allow_private_network: file.allow_private_network,
         extra_roots: extra_roots.unwrap_or_default(),
         terms,

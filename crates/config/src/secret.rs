@@ -22,24 +22,44 @@ pub(crate) enum SecretRef {
 }
 
 impl SecretRef {
-    /// Fetches the secret.
+    /// Fetches the secret, which could travel in a header.
     pub(crate) fn resolve(&self, span: Range<usize>, check: &mut Check<'_>) -> Option<SecretBytes> {
+        let secret = self.fetch(check).and_then(|secret| self.usable(secret));
+        check.take(span, secret)
+    }
+
+    /// Fetches a whole document, such as a key file in JSON.
+    pub(crate) fn document(&self, span: Range<usize>, check: &mut Check<'_>) -> Option<SecretBytes> {
+        let document = self.fetch(check);
+        check.take(span, document)
+    }
+
+    fn fetch(&self, check: &mut Check<'_>) -> Result<SecretBytes, String> {
         let secret = match self {
             Self::Env(name) => check
                 .variable(name)
                 .map(OsStringExt::into_vec)
                 .ok_or_else(|| format!("the environment variable {name} is not set: export it, or write {{ file = \"path\" }}")),
-            Self::File(path) => read(&check.path(path)),
+            Self::File(path) => {
+                let path = check.path(path);
+                // Before it is read: what is written meanwhile is seen as a change.
+                check.secret_file(path.clone());
+                read(&path)
+            }
         };
-        let secret = secret.map(trimmed).and_then(|secret| self.usable(secret));
-        check.take(span, secret)
+        secret.map(trimmed)
+    }
+
+    /// Where it is looked for, for messages.
+    pub(crate) fn holder(&self) -> String {
+        match self {
+            Self::Env(name) => format!("the environment variable {name}"),
+            Self::File(path) => format!("the file {path}"),
+        }
     }
 
     fn usable(&self, secret: SecretBytes) -> Result<SecretBytes, String> {
-        let holder = match self {
-            Self::Env(name) => format!("the environment variable {name}"),
-            Self::File(path) => format!("the file {path}"),
-        };
+        let holder = self.holder();
         if secret.expose().is_empty() {
             return Err(format!("{holder} is empty: put the secret in it"));
         }

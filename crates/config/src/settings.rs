@@ -2,10 +2,13 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use lethe_policy::{Credential, Dialect, PromptCache, Rules, Strategy, Terms, Timeouts};
+use lethe_policy::{Credential, Dialect, Grant, PromptCache, Rules, Strategy, Terms, Timeouts};
 use lethe_types::{Capability, Region, SecretBytes};
 
-use crate::{BaseUrl, Network, Notice, Price, catalogue, check::Check, file::File, model, provider, server};
+use crate::{
+    BaseUrl, ConfigError, Network, Notice, Price, catalogue, check::Check, file::File, model, parse, process_environment,
+    provider, secret_files::SecretFiles, server,
+};
 
 /// A checked configuration. [`Config::default`] is what an empty file means.
 #[derive(Clone, Default)]
@@ -22,6 +25,42 @@ pub struct Config {
     pub models: Vec<Model>,
     /// What an operator should know; nothing here keeps Lethe from serving.
     pub notices: Vec<Notice>,
+    /// The file that it came from.
+    pub(crate) written: Option<Written>,
+}
+
+/// What a configuration was read from. No secret stands in it.
+#[derive(Clone)]
+pub(crate) struct Written {
+    pub(crate) text: String,
+    pub(crate) path: PathBuf,
+    pub(crate) secrets: SecretFiles,
+}
+
+impl Config {
+    /// The files that secrets were read from as they are now, if any of them was replaced since.
+    #[must_use]
+    pub fn replaced_secrets(&self) -> Option<SecretFiles> {
+        self.written.as_ref()?.secrets.replaced()
+    }
+
+    /// The same configuration with its secrets read again, whatever stands in its file now.
+    ///
+    /// # Errors
+    /// A secret, or another file that the configuration names, cannot be used as it is now.
+    pub fn with_secrets_of_now(&self) -> Result<Self, ConfigError> {
+        let Some(written) = &self.written else { return Ok(self.clone()) };
+        let now = parse(&written.text, &written.path, &process_environment)?;
+        let mut again = self.clone();
+        again.written = now.written;
+        for provider in &mut again.providers {
+            if let Some(fresh) = now.providers.iter().find(|fresh| fresh.id == provider.id) {
+                provider.credential = fresh.credential.clone();
+                provider.grant = fresh.grant.clone();
+            }
+        }
+        Ok(again)
+    }
 }
 
 /// `[gateway]`
@@ -165,8 +204,10 @@ pub struct Provider {
     pub dialect: Dialect,
     /// Where the server is.
     pub base_url: BaseUrl,
-    /// How the server is shown who is asking.
+    /// How the server is shown who is asking; [`Credential::Awaited`] if there is a grant.
     pub credential: Credential,
+    /// What a credential that expires is obtained with.
+    pub grant: Option<Grant>,
     /// Private and loopback addresses are allowed.
     pub allow_private_network: bool,
     /// Further trust roots, DER.
@@ -236,5 +277,5 @@ pub(crate) fn from_file(file: File, check: &mut Check<'_>) -> Config {
     catalogue::bring(&named, &file.model, &mut models, check);
     catalogue::except(&named, &mut models);
     let providers = named.into_iter().filter_map(|named| named.provider).collect();
-    Config { gateway, control, engine, providers, models, notices: Vec::new() }
+    Config { gateway, control, engine, providers, models, notices: Vec::new(), written: None }
 }

@@ -41,7 +41,7 @@ fn environment(name: &str) -> Option<OsString> {
 fn credential(provider: &Provider) -> &[u8] {
     match &provider.credential {
         Credential::Key(key) => key.expose(),
-        Credential::Aws { .. } | Credential::None => panic!("no key"),
+        Credential::Awaited | Credential::Aws { .. } | Credential::Bearer(_) | Credential::None => panic!("no key"),
     }
 }
 

@@ -1,15 +1,16 @@
 //! The configuration as gateways and dialers get it: numbered, signed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use lethe_link::frame::ENDPOINTS_LIMIT;
 use lethe_policy::endpoints::{CONTROL_ENDPOINT, Endpoint, EndpointList};
-use lethe_policy::{KeyEntry, Model, Provider, ProviderKind, Route, Snapshot};
+use lethe_policy::{Credential, KeyEntry, Model, Provider, ProviderKind, Route, Snapshot};
 use lethe_store::{Counter, RouteName, Store};
 use lethe_types::RouteId;
 use tokio::sync::watch;
 
+use crate::broker::Broker;
 use crate::start::{Address, ControlStart};
 use crate::{Authority, ControlError};
 
@@ -43,6 +44,8 @@ pub(crate) struct Catalogue {
     pub(crate) endpoints: Vec<u8>,
     /// Every route there has ever been: a gateway may still deliver records of one that left the configuration.
     routes: HashMap<RouteId, RouteName>,
+    /// Providers whose credential control obtains.
+    granted: BTreeSet<String>,
 }
 
 impl Catalogue {
@@ -54,7 +57,26 @@ impl Catalogue {
         }
         let models = models(start, store, &providers).await?;
         let routes = store.routes().await?.into_iter().collect();
-        Ok(Self { providers, models, endpoints, routes })
+        let granted = start.providers.iter().filter(|setup| setup.grant.is_some());
+        let granted = granted.map(|setup| setup.provider.id.clone()).collect();
+        Ok(Self { providers, models, endpoints, routes, granted })
+    }
+
+    /// The same with the credentials that are at hand now.
+    pub(crate) fn with_credentials(&self, broker: &Broker) -> Self {
+        let mut providers = self.providers.clone();
+        for provider in &mut providers {
+            if self.granted.contains(&provider.id) {
+                provider.credential = broker.credential(&provider.id).unwrap_or(Credential::Awaited);
+            }
+        }
+        Self {
+            providers,
+            models: self.models.clone(),
+            endpoints: self.endpoints.clone(),
+            routes: self.routes.clone(),
+            granted: self.granted.clone(),
+        }
     }
 
     pub(crate) fn snapshot(&self, version: u64, keys: Vec<KeyEntry>) -> Snapshot {

@@ -4,6 +4,7 @@ use lethe_link::Counted;
 use lethe_policy::Terms;
 use serde_json::{Map, Value, json};
 
+use crate::broker::Shown;
 use crate::operator::Operator;
 use crate::{Alarm, explain};
 
@@ -41,9 +42,21 @@ pub(crate) fn of(operator: &Operator) -> Value {
         .collect();
     let alarms: Map<String, Value> =
         Alarm::ALL.into_iter().map(|alarm| (alarm.name().to_owned(), operator.alarms.count(alarm).into())).collect();
+    let credentials: Vec<Value> = operator.broker.shown().iter().map(credential).collect();
     json!({
-        "since_ms": operator.started, "failures": failures, "refusals": refusals, "providers": providers, "alarms": alarms,
+        "since_ms": operator.started, "failures": failures, "refusals": refusals, "providers": providers,
+        "credentials": credentials, "alarms": alarms,
         "gateways": operator.links.list().len(), "ends": ends(operator), "panics": panics(operator),
+    })
+}
+
+/// One that control obtains: whether it is at hand, and why not.
+fn credential(shown: &Shown) -> Value {
+    let explained = shown.failing.map(|_| explain::NOT_OBTAINED);
+    json!({
+        "provider": shown.provider, "grant": shown.grant, "expires_ms": shown.expires,
+        "failing": shown.failing.map(|(times, failure)| json!({ "failure": failure.name(), "times": times })),
+        "meaning": explained.map(|(meaning, _)| meaning), "advice": explained.map(|(_, advice)| advice),
     })
 }
 

@@ -18,6 +18,10 @@ pub const fn failure(failure: Failure) -> Explained {
             "the provider's port refused or reset the connection",
             "check host and port in base_url, and the firewall; `lethe provider test` shows each address",
         ),
+        Failure::Credential => (
+            "the provider's credential could not be obtained or renewed, and nothing was sent",
+            "`lethe diagnose` says why under `credentials`; `lethe provider test` shows the server's own words",
+        ),
         Failure::Cut => (
             "the answer stopped before its end",
             "the provider or something in between closes connections; compare with `lethe provider test`",
@@ -89,6 +93,12 @@ pub const fn failure(failure: Failure) -> Explained {
         ),
     }
 }
+
+/// A credential that was asked for and not given out.
+pub const NOT_OBTAINED: Explained = (
+    "the server that gives the credential out refuses, or cannot be reached",
+    "`lethe provider test` shows where it is asked for, and the server's own words",
+);
 
 /// A client that was not served.
 #[must_use]

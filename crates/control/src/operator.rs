@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::alarms::Alarms;
+use crate::broker::Broker;
 use crate::catalogue::Current;
 use crate::durable::Durable;
 use crate::keys::{Keys, hash, new_secret};
@@ -49,6 +50,7 @@ pub(crate) struct Operator {
     pub(crate) store: Arc<Store>,
     pub(crate) keys: Arc<Keys>,
     pub(crate) catalogue: Arc<Current>,
+    pub(crate) broker: Arc<Broker>,
     pub(crate) links: Arc<Links>,
     pub(crate) alarms: Arc<Alarms>,
     pub(crate) durable: Arc<Durable>,

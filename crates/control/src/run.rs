@@ -9,11 +9,12 @@ use std::time::Duration;
 use lethe_store::Store;
 use lethe_types::{Clock, KeyId, Millis};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::absent;
 use crate::alarms::Alarms;
+use crate::broker::Broker;
 use crate::catalogue::{Catalogue, Current};
 use crate::doors::{self, Users, stopped};
 use crate::durable::Durable;
@@ -22,6 +23,8 @@ use crate::link_server::LinkServer;
 use crate::links::Links;
 use crate::metrics::Meters;
 use crate::operator::{Door, Operator, router};
+use crate::outbound::Outbound;
+use crate::publisher::Publisher;
 use crate::renewal::{OwnTls, Renewal};
 use crate::start::{ControlReady, ControlStart, FromControl, Supervisor, ToControl};
 use crate::{Authority, ControlError, Mishaps};
@@ -29,6 +32,8 @@ use crate::{Authority, ControlError, Mishaps};
 /// What the operator sees as the name of the key that `up` makes.
 const FIRST_KEY: &str = "first key";
 const HOUSEKEEPING: Duration = Duration::from_secs(60 * 60);
+/// What the first start waits for credentials: gateways come only after it.
+const FIRST_CREDENTIALS: Duration = Duration::from_secs(3);
 const DAY: Millis = 24 * 60 * 60 * 1000;
 
 /// The sockets that control accepts on. It binds none itself.
@@ -39,6 +44,14 @@ pub struct Listeners {
     pub console: Option<std::net::TcpListener>,
     /// The operator interface for users of this machine; its file has mode 0600 in a folder of mode 0700.
     pub operator: std::os::unix::net::UnixListener,
+}
+
+/// What control has from outside.
+pub struct Outside {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The way to servers that give credentials out.
+    pub outbound: Outbound,
 }
 
 /// Runs control until `shutdown` is done, then drains: nothing new is accepted, linked gateways deliver what is pending
@@ -52,7 +65,7 @@ pub struct Listeners {
 pub async fn run<R>(
     start: ControlStart,
     listeners: Listeners,
-    clock: Arc<dyn Clock>,
+    outside: Outside,
     supervisor: Supervisor,
     shutdown: impl Future<Output = ()>,
     ready: R,
@@ -61,6 +74,7 @@ pub async fn run<R>(
 where
     R: FnOnce(ControlReady),
 {
+    let Outside { clock, outbound } = outside;
     let (link, console, operator_socket) = listen(listeners)?;
     let console_address = console.as_ref().and_then(|console| console.local_addr().ok());
     let now = clock.now();
@@ -68,7 +82,11 @@ where
     let authority = Authority::open(&start.state, now)?;
     let store = Arc::new(Store::open(&start.database).await?);
     let keys = Arc::new(Keys::load(Arc::clone(&store), Arc::clone(&clock)).await?);
-    let catalogue = Current::new(Catalogue::build(&start, &store, &authority).await?);
+    let broker = Broker::new(outbound, Arc::clone(&clock));
+    let catalogue = Catalogue::build(&start, &store, &authority).await?;
+    broker.follow(&start.providers);
+    broker.tried(FIRST_CREDENTIALS).await;
+    let catalogue = Current::new(catalogue.with_credentials(&broker));
     let links = Arc::new(Links::default());
     let alarms = Arc::new(Alarms::default());
     let durable = Durable::new();
@@ -100,6 +118,7 @@ where
         store: Arc::clone(&store),
         keys: Arc::clone(&keys),
         catalogue: Arc::clone(&catalogue),
+        broker: Arc::clone(&broker),
         links: Arc::clone(&links),
         alarms,
         durable,
@@ -122,15 +141,9 @@ where
         clock: clock.as_ref(),
         issued: AtomicU64::new(now),
     };
-    let obedience = Obedience {
-        start: &start,
-        store: &store,
-        authority: &authority,
-        keys: &keys,
-        catalogue: &catalogue,
-        renewal: &renewal,
-        news,
-    };
+    let publisher = Publisher { keys, catalogue, broker, turn: Mutex::default() };
+    let obedience =
+        Obedience { start: &start, store: &store, authority: &authority, publisher: &publisher, renewal: &renewal, news };
 
     let (stop, stopping) = watch::channel(false);
     tokio::join!(
@@ -147,6 +160,7 @@ where
         },
         doors::serve_socket(operator_socket, users, router(Arc::clone(&operator), Door::Socket), stopping.clone()),
         obedience.obey(orders, stopping.clone()),
+        publisher.keep(stopping.clone()),
         renewal.keep(stopping.clone()),
         absent::look(&store, &links, clock.as_ref(), stopping.clone()),
         keep_house(&store, clock.as_ref(), start.metadata_days, stopping.clone()),
@@ -159,8 +173,7 @@ struct Obedience<'a> {
     start: &'a ControlStart,
     store: &'a Store,
     authority: &'a Authority,
-    keys: &'a Keys,
-    catalogue: &'a Current,
+    publisher: &'a Publisher,
     renewal: &'a Renewal<'a>,
     news: mpsc::UnboundedSender<FromControl>,
 }
@@ -173,7 +186,9 @@ impl Obedience<'_> {
                 order = orders.recv() => order,
             };
             let Some(order) = order else { return };
-            let configured = self.configure(order).await;
+            let ToControl::Configure { providers, models } = order;
+            let start = ControlStart { providers, models, ..self.start.clone() };
+            let configured = self.publisher.configure(&start, self.store, self.authority).await;
             let good = configured.is_ok();
             // Nobody listens any more at the end.
             let _ = self.news.send(FromControl::Configured(configured.map_err(|error| error.to_string())));
@@ -182,17 +197,6 @@ impl Obedience<'_> {
                 let _ = self.renewal.issue();
             }
         }
-    }
-
-    /// Puts another configuration in force, and returns its signed endpoint list. Every link gets it at once.
-    async fn configure(&self, order: ToControl) -> Result<Vec<u8>, ControlError> {
-        let ToControl::Configure { providers, models } = order;
-        let start = ControlStart { providers, models, ..self.start.clone() };
-        let catalogue = Catalogue::build(&start, self.store, self.authority).await?;
-        self.keys.raise().await?;
-        let endpoints = catalogue.endpoints.clone();
-        self.catalogue.replace(catalogue);
-        Ok(endpoints)
     }
 }
 

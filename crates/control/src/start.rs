@@ -6,10 +6,12 @@
 use std::path::PathBuf;
 
 use lethe_handover::{Identity, MESSAGE_LIMIT, Role};
-use lethe_policy::{Provider, Strategy};
+use lethe_policy::{Grant, Provider, Strategy, UpstreamTls};
 use lethe_types::{Capability, SecretBytes};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
+
+use crate::Trust;
 
 /// Days that operational metadata is kept where the configuration says nothing (policy 2.1: "minimum period").
 pub const DEFAULT_METADATA_DAYS: u32 = 90;
@@ -32,6 +34,20 @@ pub struct ProviderSetup {
     pub dial: Option<Address>,
     /// Private, loopback and link-local addresses are allowed.
     pub allow_private: bool,
+    /// What control obtains the provider's credential with; then [`Provider::credential`] is what it obtained.
+    pub grant: Option<Grant>,
+}
+
+impl ProviderSetup {
+    /// Whom to believe where credentials are given out: as at the provider itself.
+    #[must_use]
+    pub fn trust(&self) -> Trust {
+        let extra_roots = match &self.provider.tls {
+            UpstreamTls::Public { extra_roots } => extra_roots.clone(),
+            UpstreamTls::Link | UpstreamTls::Plain => Vec::new(),
+        };
+        Trust { allow_private: self.allow_private, extra_roots }
+    }
 }
 
 /// A model that clients may name.

@@ -54,7 +54,7 @@ async fn be_control(folder: &Path) {
         console: None,
         operator: std::os::unix::net::UnixListener::bind(&socket).unwrap(),
     };
-    let (start, clock) = (harness::start(folder), Arc::new(SystemClock));
+    let (start, clock) = (harness::start(folder), harness::outside(Arc::new(SystemClock)));
     lethe_control::run(
         start,
         listeners,

@@ -198,7 +198,7 @@ async fn refused(folder: &Path, change: impl FnOnce(&mut ControlStart)) -> Optio
     run(
         start,
         listeners,
-        std::sync::Arc::new(SystemClock),
+        harness::outside(std::sync::Arc::new(SystemClock)),
         harness::no_supervisor(),
         std::future::ready(()),
         drop,

@@ -58,9 +58,16 @@ pub(crate) struct Upstream {
 
 /// How a provider is shown who is asking, with what is secret in secret memory.
 pub(crate) enum Shown {
-    Aws { access_key_id: String, secret_access_key: Secret, session_token: Option<Secret> },
+    Aws {
+        access_key_id: String,
+        secret_access_key: Secret,
+        session_token: Option<Secret>,
+    },
+    Bearer(Secret),
     Key(Secret),
     None,
+    /// Control has yet to obtain it.
+    Awaited,
 }
 
 /// Everything that a gateway may serve.
@@ -148,6 +155,8 @@ impl Upstream {
         };
         let keep = |secret: &lethe_types::SecretBytes| arena.put(secret.expose()).map_err(|_| CatalogueError::Secrets);
         let credential = match &provider.credential {
+            Credential::Awaited => Shown::Awaited,
+            Credential::Bearer(token) => Shown::Bearer(keep(token)?),
             Credential::None => Shown::None,
             Credential::Key(secret) => Shown::Key(keep(secret)?),
             Credential::Aws { access_key_id, secret_access_key, session_token } => Shown::Aws {
@@ -187,6 +196,11 @@ impl Upstream {
             health: known.map_or_else(|| Health::new(Instant::now()), |known| Arc::clone(&known.health)),
             terms: provider.terms.clone(),
         })
+    }
+
+    /// Whether nothing may be sent, because there is nothing to show who asks.
+    pub(crate) const fn awaits_credential(&self) -> bool {
+        matches!(self.credential, Shown::Awaited)
     }
 
     pub(crate) fn may_serve(&self, now: Millis) -> bool {

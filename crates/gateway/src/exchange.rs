@@ -134,8 +134,13 @@ async fn prepare(
     let candidates = match catalogue.candidates(model, star, &wish, SystemClock.now(), Instant::now(), dice::roll()) {
         Ok(candidates) => candidates,
         Err(reason) => {
-            if reason == NoRoute::Terms {
-                model.routes.iter().for_each(|route| COUNTS.failed(route.id, Failure::Terms));
+            let failure = match reason {
+                NoRoute::Credential => Some(Failure::Credential),
+                NoRoute::Terms => Some(Failure::Terms),
+                NoRoute::Operation | NoRoute::Provider | NoRoute::Region => None,
+            };
+            if let Some(failure) = failure {
+                model.routes.iter().for_each(|route| COUNTS.failed(route.id, failure));
             }
             return Err(Problem::no_route(reason, capability.name()).into());
         }

@@ -129,6 +129,7 @@ impl Problem {
     /// No route of the model may serve.
     pub(crate) fn no_route(reason: NoRoute, operation: &str) -> Self {
         let message = match reason {
+            NoRoute::Credential => return Self::provider(Failure::Credential),
             NoRoute::Operation => return Self::model_operation(operation),
             NoRoute::Terms => return Self::terms(),
             NoRoute::Provider => {
@@ -278,6 +279,9 @@ impl Problem {
     pub(crate) fn provider(failure: Failure) -> Self {
         let (status, code, message) = match failure {
             Failure::Connect | Failure::Dialer => (502, "provider_connect", "The provider cannot be reached."),
+            Failure::Credential => {
+                (503, "provider_credential", "The operator's credential for the provider has not been obtained yet.")
+            }
             Failure::Cut => (502, "provider_cut", "The provider's answer stopped before its end."),
             Failure::Dns => (502, "provider_dns", "The provider's host name does not resolve to an address that is allowed."),
             Failure::ErrorInAnswer | Failure::ServerError => (502, "provider_error", "The provider failed."),

@@ -36,6 +36,8 @@ pub(crate) struct Candidate {
 /// Why no route may serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoRoute {
+    /// The credentials of all that could serve have yet to be obtained.
+    Credential,
     /// None takes a format that the request could be put in.
     Operation,
     /// The request's header names providers of which none has this model.
@@ -82,6 +84,8 @@ impl Catalogue {
                 NoRoute::Region
             } else if !upstream.may_serve(at) {
                 NoRoute::Terms
+            } else if upstream.awaits_credential() {
+                NoRoute::Credential
             } else if route.weight == 0 {
                 continue;
             } else {
@@ -107,6 +111,7 @@ fn later(one: NoRoute, other: NoRoute) -> NoRoute {
         NoRoute::Provider => 1,
         NoRoute::Region => 2,
         NoRoute::Terms => 3,
+        NoRoute::Credential => 4,
     };
     if rank(other) > rank(one) { other } else { one }
 }

@@ -124,7 +124,10 @@ fn write(upstream: &Upstream, ask: &Ask) -> Option<ContentBuf> {
         host: &upstream.host_header,
         base_path: &upstream.base_path,
         credential: match &upstream.credential {
+            // Routing has left it out.
+            Shown::Awaited => return None,
             Shown::None => Credential::None,
+            Shown::Bearer(token) => Credential::Bearer(token.expose()),
             Shown::Key(key) => Credential::Key(key.expose()),
             Shown::Aws { access_key_id, secret_access_key, session_token } => Credential::Aws {
                 access_key_id,
@@ -199,8 +202,8 @@ impl Answering {
     pub(crate) fn quotes_credential(&self, text: &[u8]) -> bool {
         let quotes = |secret: &lethe_confine::secret::Secret| lethe_wire::answer::quotes(text, secret.expose());
         match &self.upstream.credential {
-            Shown::None => false,
-            Shown::Key(key) => quotes(key),
+            Shown::Awaited | Shown::None => false,
+            Shown::Bearer(secret) | Shown::Key(secret) => quotes(secret),
             Shown::Aws { secret_access_key, session_token, .. } => {
                 quotes(secret_access_key) || session_token.as_ref().is_some_and(quotes)
             }

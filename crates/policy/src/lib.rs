@@ -5,11 +5,13 @@
 
 pub mod conflict;
 pub mod endpoints;
+mod grant;
 mod route;
 mod rules;
 mod snapshot;
 mod terms;
 
+pub use grant::{AwsKeys, EntraProof, Grant, TokenServer};
 pub use route::{Dialect, Strategy};
 pub use rules::{ApiRules, Rules};
 pub use snapshot::{Credential, KeyEntry, Model, PromptCache, Provider, ProviderKind, Route, Snapshot, Timeouts, UpstreamTls};

@@ -70,6 +70,10 @@ pub enum Credential {
     Key(SecretBytes),
     /// Nothing (an own node knows the gateway by its certificate).
     None,
+    /// A token of OAuth 2.0, which is shown as a bearer's (RFC 6750) whatever the dialect does with keys.
+    Bearer(SecretBytes),
+    /// One that control has yet to obtain, or could not renew in time: nothing is sent until it is there.
+    Awaited,
 }
 
 /// Limits of waiting for a provider, in seconds.

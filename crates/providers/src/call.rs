@@ -15,6 +15,8 @@ pub enum Credential<'a> {
         /// Of temporary keys.
         session_token: Option<&'a [u8]>,
     },
+    /// A token of OAuth 2.0, which is shown as a bearer's whatever the dialect does with keys.
+    Bearer(&'a [u8]),
     /// An API key or token.
     Key(&'a [u8]),
     /// Nothing.

@@ -71,7 +71,7 @@ pub fn head(call: &Call<'_>, room: usize) -> Option<ContentBuf> {
     match (call.credential, &place.key) {
         (Credential::None, _) => {}
         (Credential::Key(key), KeyField::Named(name)) => field(&mut head, name, key)?,
-        (Credential::Key(key), KeyField::Bearer) => {
+        (Credential::Bearer(key), _) | (Credential::Key(key), KeyField::Bearer) => {
             head.extend(b"authorization: Bearer ");
             value(&mut head, key)?;
         }

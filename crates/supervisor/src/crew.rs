@@ -21,6 +21,9 @@ pub trait Crew: Send + Sync + 'static {
     /// Control said this, in its own encoding.
     fn heard(&self, said: &SecretBytes, mates: &Crewmates);
 
+    /// Whether a file that a secret was read from has been replaced. Asked every two seconds; [`Order::Refresh`] follows.
+    fn has_new_secrets(&self) -> bool;
+
     /// These run now.
     fn running(&self, parts: &[(Role, u32)]);
 

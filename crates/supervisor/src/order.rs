@@ -10,6 +10,8 @@ pub enum Order {
     Describe,
     /// Start a new gateway and dialer in the place of old ones.
     Recycle,
+    /// Read the files of secrets again; nothing else changes.
+    Refresh,
     /// Read the configuration file again.
     Reload,
     /// Start every part anew from the executables that are on disk now.
@@ -23,6 +25,7 @@ impl Order {
         match self {
             Self::Describe => "description",
             Self::Recycle => "recycling",
+            Self::Refresh => "refreshing of secrets",
             Self::Reload => "reload",
             Self::Upgrade => "upgrade",
         }

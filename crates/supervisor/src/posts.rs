@@ -63,8 +63,10 @@ pub(crate) struct Posts<C> {
     posts: BTreeMap<Role, Post>,
     jobs: JoinSet<Job>,
     /// An order is on its way, and who waits for its answer.
-    ordered: bool,
+    ordered: Option<Order>,
     asker: Option<oneshot::Sender<Answer>>,
+    /// The order after a refreshing of secrets, which nobody asked for and nobody has to wait behind.
+    following: Option<(Order, Option<oneshot::Sender<Answer>>)>,
     /// After a recycling that failed.
     recycle_after: Option<Instant>,
     events: mpsc::UnboundedSender<(Number, PartEvent)>,
@@ -78,8 +80,9 @@ impl<C: Crew> Posts<C> {
             roster: Arc::default(),
             posts: BTreeMap::new(),
             jobs: JoinSet::new(),
-            ordered: false,
+            ordered: None,
             asker: None,
+            following: None,
             recycle_after: None,
             events,
         }
@@ -242,23 +245,37 @@ impl<C: Crew> Posts<C> {
 
     /// Carries an order out, one at a time; `asker` waits for the answer, if there is one.
     pub(crate) fn order(&mut self, order: Order, asker: Option<oneshot::Sender<Answer>>) {
-        if self.ordered {
+        if self.ordered == Some(Order::Refresh) && self.following.is_none() {
+            self.following = Some((order, asker));
+            return;
+        }
+        if self.ordered.is_some() {
             let answer = Answer::failed("another reload, upgrade or recycling is on its way: try again after it");
             self.tell_answer(order, answer, asker);
             return;
         }
-        (self.ordered, self.asker) = (true, asker);
+        (self.ordered, self.asker) = (Some(order), asker);
         let (crew, mates) = (Arc::clone(&self.crew), Crewmates(Arc::clone(&self.roster)));
         self.jobs.spawn(async move { Job::Obeyed(order, crew.obey(order, mates).await) });
     }
 
     fn answer(&mut self, order: Order, answer: Answer) {
-        self.ordered = false;
+        self.ordered = None;
         if order == Order::Recycle && answer.outcome != Outcome::Done {
             self.recycle_after = Some(Instant::now() + RECYCLE_AGAIN);
         }
         let asker = self.asker.take();
         self.tell_answer(order, answer, asker);
+        if let Some((order, asker)) = self.following.take() {
+            self.order(order, asker);
+        }
+    }
+
+    /// Has the files of secrets read again, unless there is something else to do: they are looked at again soon.
+    pub(crate) fn refresh(&mut self) {
+        if self.ordered.is_none() {
+            self.order(Order::Refresh, None);
+        }
     }
 
     fn tell_answer(&self, order: Order, answer: Answer, asker: Option<oneshot::Sender<Answer>>) {

@@ -18,6 +18,8 @@ use crate::{
 const SWAP_CHECK: Duration = Duration::from_secs(10);
 /// How often the gateway's age is looked at.
 const AGE_CHECK: Duration = Duration::from_millis(500);
+/// How often the files of secrets are looked at.
+const SECRETS_CHECK: Duration = Duration::from_secs(2);
 
 /// How [`supervise`] goes about it.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +61,8 @@ pub async fn supervise<C: Crew>(
     let reporter = tokio::spawn(report::serve(reports, Arc::clone(&roster), orders));
     let mut age_check = interval(AGE_CHECK);
     age_check.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut secrets_check = interval(SECRETS_CHECK);
+    secrets_check.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut swap_check = interval(SWAP_CHECK);
     swap_check.set_missed_tick_behavior(MissedTickBehavior::Delay);
 
@@ -89,6 +93,11 @@ pub async fn supervise<C: Crew>(
             _ = age_check.tick() => {
                 if posts.gateway_age().is_some_and(|age| age >= rules.recycle_after) {
                     posts.order(Order::Recycle, None);
+                }
+            }
+            _ = secrets_check.tick() => {
+                if crew.has_new_secrets() {
+                    posts.refresh();
                 }
             }
             _ = swap_check.tick(), if needs_no_swap(&roster) => {

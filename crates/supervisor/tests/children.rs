@@ -98,6 +98,10 @@ impl Crew for Children {
         }
     }
 
+    fn has_new_secrets(&self) -> bool {
+        false
+    }
+
     fn heard(&self, _: &SecretBytes, _: &Crewmates) {}
 
     fn running(&self, parts: &[(Role, u32)]) {

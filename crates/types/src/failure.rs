@@ -10,6 +10,8 @@ pub enum Failure {
     ClientGone = 1,
     /// TCP connection refused or reset.
     Connect = 2,
+    /// The provider's credential expires, and control has none at hand.
+    Credential = 21,
     /// The answer stopped before its end.
     Cut = 3,
     /// The deployment's own dialer was busy, gone, or had no such endpoint on its list.
@@ -50,9 +52,10 @@ pub enum Failure {
 
 impl Failure {
     /// Every failure, in alphabetical order.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::ClientGone,
         Self::Connect,
+        Self::Credential,
         Self::Cut,
         Self::Dialer,
         Self::Dns,
@@ -111,6 +114,7 @@ impl Failure {
         match self {
             Self::ClientGone => "client_gone",
             Self::Connect => "connect",
+            Self::Credential => "credential",
             Self::Cut => "cut",
             Self::Dialer => "dialer",
             Self::Dns => "dns",

@@ -1,7 +1,7 @@
 //! What a configuration does, without its secrets.
 
 use lethe_config::{ClientTls, Config, Model, Provider, Route, Scheme};
-use lethe_policy::{Credential, PromptCache, Standing, Terms};
+use lethe_policy::{Credential, Grant, PromptCache, Standing, Terms};
 use lethe_providers::formats::is_spoken_by_clients;
 use lethe_types::{Api, Capability, Millis, Region};
 use serde::{Deserialize, Serialize};
@@ -117,7 +117,9 @@ fn described_provider(provider: &Provider, now: Millis) -> DescribedProvider {
         dialect: provider.dialect.name().to_owned(),
         address: address(provider),
         credential: match provider.credential {
+            Credential::Awaited => provider.grant.as_ref().map_or("none", Grant::name),
             Credential::Aws { .. } => "AWS keys",
+            Credential::Bearer(_) => "token",
             Credential::Key(_) => "key",
             Credential::None => "none",
         }

@@ -294,6 +294,19 @@ const CARRIED: &[&str] = &[
     "weight",
 ];
 
+/// Parameters of credentials that expire.
+const GRANTED: &[&str] = &[
+    "aws_profile_name",
+    "aws_role_name",
+    "aws_session_name",
+    "aws_web_identity_token",
+    "azure_ad_token",
+    "client_id",
+    "client_secret",
+    "tenant_id",
+    "vertex_credentials",
+];
+
 /// What of a deployment has no place, by reason.
 fn left(name: &str, entry: &Node, params: &Node) -> Vec<String> {
     let mut left = Vec::new();
@@ -313,7 +326,14 @@ fn left(name: &str, entry: &Node, params: &Node) -> Vec<String> {
             "{name}: retries are built in, and limits of waiting belong to the provider: connect_seconds, first_byte_seconds, idle_seconds, total_seconds"
         ));
     }
-    let rest: Vec<&str> = others.into_iter().filter(|key| !waits(key)).collect();
+    let (granted, rest): (Vec<&str>, Vec<&str>) =
+        others.into_iter().filter(|key| !waits(key)).partition(|key| GRANTED.contains(key));
+    if !granted.is_empty() {
+        left.push(format!(
+            "{name}: {} (Lethe obtains such credentials itself: write google, entra or aws with role into the provider, as docs/configuration.md says)",
+            granted.join(", ")
+        ));
+    }
     if !rest.is_empty() {
         left.push(format!("{name}: {} (Lethe adds nothing to requests: clients send what they want)", rest.join(", ")));
     }

@@ -146,7 +146,9 @@ fn credential(out: &mut String, provider: &ProviderKey, known: Option<&Preset>, 
     match &provider.api_key {
         Some(Secret::Variable(name)) => {
             if known.is_some_and(|preset| preset.api_key_env.as_ref() == Some(name)) && provider.preset == "bedrock" {
-                out.push_str("# a machine's role is not enough: a token, or aws = { access_key_id = …, secret_access_key = { env = … }, … }\n");
+                out.push_str(
+                    "# a machine's role is not enough: a token, or aws = { … } with keys or a role (docs/configuration.md)\n",
+                );
             }
             let _ = writeln!(out, "api_key = {}", reference(&Secret::Variable(name.clone()), variable));
         }

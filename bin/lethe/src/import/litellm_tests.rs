@@ -111,11 +111,12 @@ fn strategies_are_carried_over() {
 
 #[test]
 fn clouds_keep_their_regions_and_keys() {
-    let (_, config) = translated(
+    let (translated, config) = translated(
         "model_list:\n\
          - {model_name: a, litellm_params: {model: bedrock/eu-central-1/amazon.nova-pro-v1:0, aws_access_key_id: os.environ/ID, \
            aws_secret_access_key: os.environ/KEY}}\n\
-         - {model_name: b, litellm_params: {model: vertex_ai/claude-opus-5, vertex_project: my-project, vertex_location: global}}\n\
+         - {model_name: b, litellm_params: {model: vertex_ai/claude-opus-5, vertex_project: my-project, vertex_location: global, \
+           vertex_credentials: /keys/account.json}}\n\
          - {model_name: c, litellm_params: {model: bedrock/us.amazon.nova-pro-v1:0, aws_region_name: us-east-1}}\n",
     );
     let hosts: Vec<&str> = config.providers.iter().map(|provider| provider.base_url.host.as_str()).collect();
@@ -127,6 +128,7 @@ fn clouds_keep_their_regions_and_keys() {
         config.providers.iter().map(|provider| provider.id.as_str()).collect::<Vec<_>>(),
         ["bedrock", "vertex-anthropic", "bedrock-2"]
     );
+    assert!(translated.toml.contains("b: vertex_credentials (Lethe obtains such credentials itself"), "{}", translated.toml);
 }
 
 #[test]

@@ -115,8 +115,10 @@ fn request(subject: &Subject<'_>) -> Option<(ContentBuf, ContentBuf)> {
     let default_port = if url.scheme == lethe_config::Scheme::Http { 80 } else { 443 };
     let host = if url.host.contains(':') { format!("[{}]", url.host) } else { url.host.clone() };
     let host = if url.port == default_port { host } else { format!("{host}:{}", url.port) };
-    let credential = match &provider.credential {
+    let credential = match &subject.credential {
+        policy::Credential::Awaited => return None,
         policy::Credential::None => Credential::None,
+        policy::Credential::Bearer(token) => Credential::Bearer(token.expose()),
         policy::Credential::Key(key) => Credential::Key(key.expose()),
         policy::Credential::Aws { access_key_id, secret_access_key, session_token } => Credential::Aws {
             access_key_id,

@@ -8,12 +8,15 @@ mod report;
 mod tap;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use lethe_config::{Config, Model, Provider};
-use lethe_policy::{Standing, Terms};
+use lethe_confine::dialer::Names;
+use lethe_control::{NotObtained, Outbound, Trust};
+use lethe_policy::{Credential, Grant, Standing, Terms};
 use lethe_types::{Api, Capability, Clock, Failure as Code, SystemClock};
 
-use crate::{failure::Failure, say};
+use crate::{control::Resolver, failure::Failure, say};
 use report::Report;
 
 #[derive(clap::Args)]
@@ -82,6 +85,8 @@ struct Subject<'a> {
     upstream_model: &'a str,
     api: Api,
     stream: bool,
+    /// Obtained, where the configuration only says how.
+    credential: Credential,
 }
 
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
@@ -125,11 +130,12 @@ async fn test(test: &Test) -> Result<(), Failure> {
     let provider = &config.providers[position];
     let api = if model.capabilities.contains(&Capability::Chat) { Api::Chat } else { Api::Embeddings };
     let stream = test.stream && api == Api::Chat;
-    let subject = Subject { provider, upstream_model, api, stream };
+    let credential = provider.credential.clone();
+    let mut subject = Subject { provider, upstream_model, api, stream, credential };
     let mut report = Report::new(&subject, &model.id);
     let standing = report.terms(standing(provider));
     let outcome = if standing == Standing::Good || test.ignore_terms {
-        let exchanged = attempt(&subject, &mut report).await;
+        let exchanged = attempt(&mut subject, &mut report).await;
         // What the gateway would say comes first: it would not have asked.
         if standing == Standing::Good { exchanged } else { exchanged.and(Err(Code::Terms)) }
     } else {
@@ -144,8 +150,35 @@ async fn test(test: &Test) -> Result<(), Failure> {
     outcome.map_err(|_| Failure::quiet())
 }
 
+/// A credential that control would obtain, with the server's own words if it gives none out.
+async fn obtain(provider: &Provider, grant: &Grant, report: &mut Report) -> Result<Credential, Code> {
+    let mut step = report.begin("credential");
+    step.fact("grant", grant.name());
+    step.fact("server", &grant.server().url());
+    let trust = Trust { allow_private: provider.allow_private_network, extra_roots: provider.extra_roots.clone() };
+    let outbound = Outbound::new(Arc::new(Resolver(Names::from_system())));
+    let now = SystemClock.now();
+    match lethe_control::obtain(&outbound, grant, &trust, now).await {
+        Ok(obtained) => {
+            step.fact("holds", &format!("{} s", obtained.expires.saturating_sub(now) / 1000));
+            report.good(step);
+            Ok(obtained.credential)
+        }
+        Err(NotObtained { failure, said }) => {
+            if let Some(said) = said {
+                step.text("said", &said);
+            }
+            Err(report.end(step, Err("it was not given out"), failure))
+        }
+    }
+}
+
 /// Every step, until one fails.
-async fn attempt(subject: &Subject<'_>, report: &mut Report) -> Result<(), Code> {
+async fn attempt(subject: &mut Subject<'_>, report: &mut Report) -> Result<(), Code> {
+    if let Some(grant) = &subject.provider.grant {
+        subject.credential = obtain(subject.provider, grant, report).await?;
+        report.hide(&subject.credential);
+    }
     let addresses = reach::resolve(subject.provider, report).await?;
     let socket = reach::connect(subject.provider, &addresses, report).await?;
     let stream = reach::protect(subject.provider, socket, report).await?;

@@ -43,6 +43,15 @@ impl Step {
     }
 }
 
+fn secret(credential: &Credential) -> Option<Vec<u8>> {
+    match credential {
+        Credential::Awaited | Credential::None => None,
+        Credential::Bearer(secret) | Credential::Key(secret) | Credential::Aws { secret_access_key: secret, .. } => {
+            Some(secret.expose().to_vec())
+        }
+    }
+}
+
 impl Report {
     pub(crate) fn new(subject: &Subject<'_>, model: &str) -> Self {
         let provider = subject.provider;
@@ -55,13 +64,15 @@ impl Report {
                 "provider": provider.id, "host": url.host, "port": url.port, "model": model, "operation": operation,
                 "stream": subject.stream,
             }),
-            credential: match &provider.credential {
-                Credential::None => None,
-                Credential::Key(secret) | Credential::Aws { secret_access_key: secret, .. } => Some(secret.expose().to_vec()),
-            },
+            credential: secret(&subject.credential),
             steps: Vec::new(),
             verdict: None,
         }
+    }
+
+    /// From now on this is what is never shown.
+    pub(crate) fn hide(&mut self, credential: &Credential) {
+        self.credential = secret(credential);
     }
 
     /// The first step: whether anything but a test would be sent.

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use lethe_config::{Config, Gateway};
+use lethe_config::{Config, Gateway, SecretFiles};
 use lethe_control::start::{ControlReady, FromControl};
 use lethe_handover::{BootOptions, DialerBoot, Identity, Role, SecretBytes, ToChild};
 use lethe_supervisor::{Crew, Crewmates, Errand, Launcher, Notice, Obeyed, Order, Part, RoleUsers, Started, beside, packet_pair};
@@ -69,6 +69,8 @@ pub(crate) struct Parts {
     known: Mutex<Option<ControlReady>>,
     /// Who waits for control's word on a new configuration.
     configuring: Mutex<Option<Configured>>,
+    /// Files of secrets that were replaced by something that cannot be used, so that this is told once.
+    pub(crate) unusable_secrets: Mutex<Option<SecretFiles>>,
 }
 
 /// Takes control's word on a new configuration: the signed endpoint list, or why not.
@@ -100,6 +102,7 @@ impl Parts {
             config: Mutex::new(Arc::new(config)),
             written,
             configuring: Mutex::default(),
+            unusable_secrets: Mutex::default(),
             state,
             executables,
             engine,
@@ -274,6 +277,7 @@ impl Crew for Parts {
         match order {
             Order::Describe => Obeyed { started: Vec::new(), answer: reload::describe(&self) },
             Order::Recycle => upgrade::recycle(&self).await,
+            Order::Refresh => Obeyed { started: Vec::new(), answer: reload::refresh(&self, &mates).await },
             Order::Reload => Obeyed { started: Vec::new(), answer: reload::reload(&self, &mates).await },
             Order::Upgrade => upgrade::upgrade(&self, &mates).await,
         }
@@ -291,6 +295,11 @@ impl Crew for Parts {
             // Of another version: what it says cannot be followed, and it is replaced with the next upgrade.
             None => {}
         }
+    }
+
+    fn has_new_secrets(&self) -> bool {
+        let unusable = self.unusable_secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        self.config().replaced_secrets().is_some_and(|replaced| unusable.as_ref() != Some(&replaced))
     }
 
     fn running(&self, parts: &[(Role, u32)]) {

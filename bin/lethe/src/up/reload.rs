@@ -3,12 +3,15 @@
 //! Control gets the new providers and models, numbers and signs them, and pushes them to the gateways; the client port's certificate goes to
 //! the gateway. What was fixed when parts were started is refused by name. Whatever is refused, everything stays as it was.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use lethe_config::{ClientTls, Config, Gateway, Store};
 use lethe_control::start::{ControlStart, ModelSetup, ProviderSetup, ToControl};
 use lethe_handover::{Role, ToChild};
-use lethe_supervisor::{Answer, Crewmates};
+use lethe_supervisor::{Answer, Crewmates, Outcome};
 use lethe_types::{Clock, SystemClock};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -39,23 +42,9 @@ pub(crate) async fn reload(parts: &Arc<Parts>, mates: &Crewmates) -> Answer {
     {
         return Answer::refused(why);
     }
-    let (before, after) = match (start(parts, &old), start(parts, &new)) {
-        (Ok(before), Ok(after)) => (before, after),
-        (_, Err(why)) | (Err(why), _) => return Answer::refused(why),
-    };
-    let mut said = changes(&before, &after);
-    let ControlStart { providers, models, .. } = after;
-    let Some(order) = (ToControl::Configure { providers, models }).encode() else {
-        return Answer::refused("this is more configuration than can be handed over at once: restart");
-    };
-    let word = parts.next_configured();
-    if !mates.send(Role::Control, ToChild::ToControl(order)) {
-        return Answer::failed("control is being started again: try again in a moment");
-    }
-    let endpoints = match timeout(CONTROL, word).await {
-        Ok(Ok(Ok(endpoints))) => endpoints,
-        Ok(Ok(Err(why))) => return Answer::refused(why),
-        _ => return Answer::failed("control did not answer: try again in a moment"),
+    let (mut said, endpoints) = match hand_over(parts, mates, &old, &new).await {
+        Ok(handed) => handed,
+        Err(answer) => return answer,
     };
     if let (ClientTls::Own { chain, key }, ClientTls::Own { chain: old_chain, key: old_key }) =
         (&new.gateway.tls, &old.gateway.tls)
@@ -71,6 +60,50 @@ pub(crate) async fn reload(parts: &Arc<Parts>, mates: &Crewmates) -> Answer {
         said.push("nothing has changed".to_owned());
     }
     Answer::done(said)
+}
+
+/// The secrets of the configuration in force, read again because their files were replaced. Whatever cannot be used, everything stays
+/// as it was.
+pub(crate) async fn refresh(parts: &Arc<Parts>, mates: &Crewmates) -> Answer {
+    let old = parts.config();
+    let replaced = old.replaced_secrets();
+    let handed = match old.with_secrets_of_now() {
+        Ok(new) => hand_over(parts, mates, &old, &new).await.map(|handed| (handed, new)),
+        Err(error) => Err(Answer::refused(error.to_string())),
+    };
+    match handed {
+        Ok(((said, endpoints), new)) => {
+            parts.configured(new, endpoints);
+            Answer::done(if said.is_empty() { vec!["nothing has changed".to_owned()] } else { said })
+        }
+        Err(answer) => {
+            // One that was not carried out is tried again; one that was wrong, when the files are others.
+            if answer.outcome == Outcome::Refused {
+                *parts.unusable_secrets.lock().unwrap_or_else(PoisonError::into_inner) = replaced;
+            }
+            answer
+        }
+    }
+}
+
+/// Has control put `new` in force. What has changed, and the signed endpoint list; or why everything stays as it was.
+async fn hand_over(parts: &Parts, mates: &Crewmates, old: &Config, new: &Config) -> Result<(Vec<String>, Vec<u8>), Answer> {
+    let before = start(parts, old).map_err(Answer::refused)?;
+    let after = start(parts, new).map_err(Answer::refused)?;
+    let said = changes(&before, &after);
+    let ControlStart { providers, models, .. } = after;
+    let Some(order) = (ToControl::Configure { providers, models }).encode() else {
+        return Err(Answer::refused("this is more configuration than can be handed over at once: restart"));
+    };
+    let word = parts.next_configured();
+    if !mates.send(Role::Control, ToChild::ToControl(order)) {
+        return Err(Answer::failed("control is being started again: try again in a moment"));
+    }
+    match timeout(CONTROL, word).await {
+        Ok(Ok(Ok(endpoints))) => Ok((said, endpoints)),
+        Ok(Ok(Err(why))) => Err(Answer::refused(why)),
+        _ => Err(Answer::failed("control did not answer: try again in a moment")),
+    }
 }
 
 /// What the configuration in force does, for `lethe config check`.

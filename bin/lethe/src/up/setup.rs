@@ -151,7 +151,8 @@ fn hosted(provider: &lethe_config::Provider) -> ProviderSetup {
         prompt_cache: provider.prompt_cache,
         timeouts: provider.timeouts,
     };
-    ProviderSetup { provider: as_gateways_get_it, dial: None, allow_private: provider.allow_private_network }
+    let grant = provider.grant.clone();
+    ProviderSetup { provider: as_gateways_get_it, dial: None, allow_private: provider.allow_private_network, grant }
 }
 
 /// The embedded engine is an ordinary node, known by its certificate; its name resolves nowhere.
@@ -179,7 +180,7 @@ fn embedded(addresses: &Addresses) -> ProviderSetup {
         timeouts: Timeouts::default(),
     };
     let dial = Address { host: addresses.node.ip().to_string(), port: addresses.node.port() };
-    ProviderSetup { provider, dial: Some(dial), allow_private: true }
+    ProviderSetup { provider, dial: Some(dial), allow_private: true, grant: None }
 }
 
 fn model(model: &lethe_config::Model, config: &Config, state: &State) -> ModelSetup {

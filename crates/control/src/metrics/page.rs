@@ -30,6 +30,7 @@ pub(crate) async fn page(operator: &Operator) -> Result<String, StoreError> {
     page.family("lethe_ledger_durable", Kind::Gauge, "Whether records can be committed: 0 while writes to the database fail.")
         .put(&[], u8::from(operator.durable.is_good()));
     terms(&mut page, &operator.catalogue.now(), now);
+    credentials(&mut page, operator);
     parts(&mut page, operator);
     Ok(page.into_text())
 }
@@ -136,6 +137,22 @@ fn terms(page: &mut Page, catalogue: &Catalogue, now: Millis) {
     for provider in catalogue.hosted() {
         let standing = Terms::standing(provider.terms.as_ref(), now);
         family.put(&[("provider", &provider.id), ("standing", standing.name())], 1);
+    }
+}
+
+fn credentials(page: &mut Page, operator: &Operator) {
+    let shown = operator.broker.shown();
+    let help = "When the credential that control obtained for a provider ends; 0 if there is none at hand.";
+    let mut family = page.family("lethe_credential_expires_timestamp_seconds", Kind::Gauge, help);
+    for shown in &shown {
+        family.put(&[("provider", &shown.provider)], seconds(shown.expires.unwrap_or(0)));
+    }
+    let help = "Tries to obtain a provider's credential that failed, by code.";
+    let mut family = page.family("lethe_credential_failures_total", Kind::Counter, help);
+    for shown in &shown {
+        for (failure, count) in &shown.failures {
+            family.put(&[("provider", &shown.provider), ("failure", failure.name())], count);
+        }
     }
 }
 

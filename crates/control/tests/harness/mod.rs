@@ -1,15 +1,16 @@
 //! A control process in a task, and clients for its three doors.
 #![expect(unreachable_pub, reason = "a module of two test programs")]
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lethe_control::start::{
     Address, ControlReady, ControlStart, FromControl, ModelSetup, ProviderSetup, RouteSetup, Supervisor, ToControl,
 };
-use lethe_control::{ControlError, Listeners, Mishaps, run};
+use lethe_control::{ControlError, Listeners, Mishaps, Names, Outbound, Outside, run};
 use lethe_handover::{Identity, Role};
 use lethe_link::frame::{Frame, Hello, Up};
 use lethe_link::{ALPN, Counts, Decoder, Down, Outbox, PROTOCOL, client};
@@ -68,7 +69,7 @@ pub fn start(folder: &Path) -> ControlStart {
         state: folder.to_owned(),
         database: folder.join("control.db"),
         link: Address { host: "127.0.0.1".into(), port: 6666 },
-        providers: vec![ProviderSetup { provider, dial, allow_private: true }],
+        providers: vec![ProviderSetup { provider, dial, allow_private: true, grant: None }],
         models: vec![ModelSetup {
             id: "small".into(),
             capabilities: vec![Capability::Chat],
@@ -82,6 +83,17 @@ pub fn start(folder: &Path) -> ControlStart {
         metadata_days: 90,
         build: 1,
     }
+}
+
+/// The time, and names that are addresses.
+pub fn outside(clock: Arc<dyn Clock>) -> Outside {
+    struct Literal;
+    impl Names for Literal {
+        fn addresses<'a>(&'a self, host: &'a str, _: bool) -> Pin<Box<dyn Future<Output = Vec<IpAddr>> + Send + 'a>> {
+            Box::pin(async move { host.parse().into_iter().collect() })
+        }
+    }
+    Outside { clock, outbound: Outbound::new(Arc::new(Literal)) }
 }
 
 /// A supervisor that says nothing and hears nothing.
@@ -114,7 +126,7 @@ impl Control {
         let news = tokio::sync::Mutex::new(news);
         let shutdown = async { drop(stopped.await) };
         let ready_now = |ready| drop(sender.send(ready));
-        let task = tokio::spawn(run(start, listeners, clock, supervisor, shutdown, ready_now, Mishaps::default()));
+        let task = tokio::spawn(run(start, listeners, outside(clock), supervisor, shutdown, ready_now, Mishaps::default()));
         let ready = timeout(LONG, ready).await.unwrap().unwrap();
         Self { ready, link: addresses.0, console: addresses.1, socket, orders, news, stop, task }
     }

@@ -126,12 +126,19 @@ fn become_of(request: &Value, from: Api, to: Api) -> Option<Value> {
     }
 }
 
-/// Without what says nothing: arguments need not be followed strictly unless it is said, and a document's name is for people.
+/// Without what says nothing: arguments need not be followed strictly unless it is said, a document's name is for people, and Anthropic's API shows
+/// thoughts unless it is told not to, where Gemini's must be told.
 fn meaning(mut request: Value) -> Value {
     match &mut request {
         Value::Array(items) => items.iter_mut().for_each(|item| *item = meaning(item.take())),
         Value::Object(members) => {
-            members.retain(|name, value| !matches!(name.as_str(), "filename" | "title") && (name != "strict" || *value != false));
+            members.retain(|name, value| match name.as_str() {
+                "filename" | "title" => false,
+                "strict" => *value != false,
+                "display" => *value != "summarized",
+                "includeThoughts" => *value != true,
+                _ => true,
+            });
             members.values_mut().for_each(|value| *value = meaning(value.take()));
         }
         _ => {}

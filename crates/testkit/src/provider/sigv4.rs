@@ -12,7 +12,7 @@ pub const ACCESS_KEY_ID: &str = "AKIAIOSFODNN7EXAMPLE";
 pub const SECRET_ACCESS_KEY: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 
 /// Whether the request is signed for `service` with the keys above; what is wrong if it is not.
-pub(super) fn verify(seen: &Seen, service: &str) -> Result<(), &'static str> {
+pub(crate) fn verify(seen: &Seen, service: &str) -> Result<(), &'static str> {
     let value = seen.header("authorization").and_then(|value| value.strip_prefix("AWS4-HMAC-SHA256 ")).ok_or("no signature")?;
     let part = |name: &str| value.split(',').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='));
     let (credential, signed) = (part("Credential").ok_or("no Credential")?, part("SignedHeaders").ok_or("no SignedHeaders")?);
