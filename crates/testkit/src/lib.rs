@@ -11,4 +11,5 @@ pub mod lethe;
 pub mod pki;
 pub mod provider;
 pub mod scan;
+pub mod websocket;
 pub mod wire;
