@@ -26,6 +26,8 @@ use crate::upstream::Upstreams;
 
 /// For one connection, as OpenAI documents it.
 const CONNECTION_LIMIT: Duration = Duration::from_secs(60 * 60);
+/// For one that makes room for another client: its close frame leaves at once, and the answer to that is not waited for.
+const PARTING: Duration = Duration::from_millis(5);
 
 /// A handshake that is to be answered: what is kept of it for the messages that follow, none of which can have headers.
 pub(crate) struct Upgrade {
@@ -42,6 +44,7 @@ pub(crate) async fn serve(connection: ServerConn<Socket>, upgrade: Upgrade, upst
     let keep_alive = Duration::from_secs(shared.limits.keep_alive_seconds.into());
     let end = Instant::now() + CONNECTION_LIMIT;
     let mut draining = shared.draining.clone();
+    let mut makes_room = false;
     let mut drained = pin!(async move { draining.wait_for(|draining| *draining).await.map(drop) });
     let code = loop {
         if *shared.draining.borrow() || shared.is_retired() {
@@ -55,7 +58,10 @@ pub(crate) async fn serve(connection: ServerConn<Socket>, upgrade: Upgrade, upst
             biased;
             readable = timeout(keep_alive, connection.readable()) => readable.ok(),
             () = sleep_until(end) => continue,
-            () = upstreams.idle.chosen() => None,
+            () = upstreams.idle.chosen() => {
+                makes_room = true;
+                None
+            }
             _ = &mut drained => None,
         };
         match readable {
@@ -70,7 +76,8 @@ pub(crate) async fn serve(connection: ServerConn<Socket>, upgrade: Upgrade, upst
         let serving = Serving::begin();
         let read = connection.read(&mut |capacity| share.holds_block(bytes, capacity)).await;
         let next = match read {
-            Ok(Incoming::Message(message)) => turn(&mut connection, message, &upgrade, &upstreams, &mut share).await,
+            // Boxed, so that an idle connection has no room for it.
+            Ok(Incoming::Message(message)) => Box::pin(turn(&mut connection, message, &upgrade, &upstreams, &mut share)).await,
             Ok(Incoming::Nothing) => None,
             Ok(Incoming::Closed) => Some(CloseCode::Normal),
             Err(error) => Some(unread(&mut connection, error, shared.limits.max_chat_bytes).await),
@@ -84,7 +91,12 @@ pub(crate) async fn serve(connection: ServerConn<Socket>, upgrade: Upgrade, upst
             next => break next.unwrap_or(CloseCode::Normal),
         }
     };
-    connection.close(code).await;
+    let close = connection.close(code);
+    if makes_room {
+        drop(timeout(PARTING, close).await);
+    } else {
+        close.await;
+    }
 }
 
 /// Serves one message; the code to close with, if nothing may follow it.
