@@ -12,7 +12,7 @@ use crate::{RECOVERY, gateway, nothing_is_left, settled};
 const REPLY: &str = "Hello from the provider.";
 const LIMITS: &str = "max_body_mib = 1\nbody_idle_seconds = 2\nkeep_alive_seconds = 600";
 /// What an idle connection may hold.
-const IDLE_KIB: f64 = 24.0;
+const IDLE_KIB: f64 = 12.0;
 
 fn start(gateway: &str) -> (Provider, Lethe) {
     let provider = Provider::start(None);
