@@ -14,6 +14,8 @@ pub mod request_translation;
 pub mod sse_stream;
 pub mod stream_translation;
 pub mod usage_record;
+pub mod websocket_events;
+pub mod websocket_frames;
 
 use std::cell::RefCell;
 use std::io;

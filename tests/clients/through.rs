@@ -69,7 +69,7 @@ pub(crate) const SCRIPTED: &str = "scripted-";
 /// A model that makes vectors.
 pub(crate) const EMBED: &[(&str, &str)] = &[("embed", "embeddings")];
 
-const OPENAI: Target = Target {
+pub(crate) const OPENAI: Target = Target {
     dialect: "openai",
     path: "/v1",
     lines: "preset = \"openai-compatible\"\n",

@@ -12,7 +12,7 @@ use std::path::Path;
 /// A property.
 type Holds = fn(&[u8]);
 
-const PROPERTIES: [(&str, Holds); 13] = [
+const PROPERTIES: [(&str, Holds); 15] = [
     ("chunked", properties::chunked::holds),
     ("eventstream", properties::eventstream::holds),
     ("http1_request", properties::http1_request::holds),
@@ -26,6 +26,8 @@ const PROPERTIES: [(&str, Holds); 13] = [
     ("sse_stream", properties::sse_stream::holds),
     ("stream_translation", properties::stream_translation::holds),
     ("usage_record", properties::usage_record::holds),
+    ("websocket_events", properties::websocket_events::holds),
+    ("websocket_frames", properties::websocket_frames::holds),
 ];
 
 #[test]

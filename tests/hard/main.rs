@@ -9,6 +9,7 @@ mod memory;
 mod reuse;
 mod slow;
 mod smuggling;
+mod websocket;
 
 use std::collections::BTreeSet;
 use std::path::Path;

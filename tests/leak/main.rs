@@ -7,6 +7,7 @@ mod operations;
 mod places;
 mod providers;
 mod rows;
+mod websocket;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -9,31 +9,34 @@ use lethe_testkit::client::{Answer, Client};
 use lethe_testkit::lethe::Lethe;
 use lethe_testkit::pki::Pki;
 use lethe_testkit::provider::Provider;
+use lethe_testkit::websocket::{WebSocket, frame};
 use serde_json::{Value, json};
 
 use crate::formats::{About, Format, with_bad_picture, with_document};
 use crate::places::{Found, memory, memory_is_readable, sinks};
 use crate::providers::setup;
-use crate::rows::{Row, TRANSLATED, operations};
+use crate::rows::{Operations, Row, TRANSLATED, operations};
 use crate::{GRACE, PANIC};
 
 /// More than a body may have.
-const OVERSIZED: usize = 1_200_000;
+pub(crate) const OVERSIZED: usize = 1_200_000;
 /// The run so far.
-struct Run<'a> {
-    lethe: &'a Lethe,
-    provider: &'a Provider,
-    found: Found,
+pub(crate) struct Run<'a> {
+    pub(crate) lethe: &'a Lethe,
+    pub(crate) provider: &'a Provider,
+    pub(crate) found: Found,
     /// Connections that are to be shown open after the scan.
     open: Vec<(String, Client)>,
+    /// The same for those that speak WebSocket.
+    pub(crate) sockets: Vec<(String, WebSocket)>,
     /// What each answer said of itself, for the counts at the end.
-    statuses: BTreeMap<u16, usize>,
+    pub(crate) statuses: BTreeMap<u16, usize>,
     fallbacks: usize,
-    calls: usize,
+    pub(crate) calls: usize,
     /// What clients were told.
-    heard: Vec<u8>,
+    pub(crate) heard: Vec<u8>,
     /// Rows that came out otherwise than they had to.
-    surprises: Vec<String>,
+    pub(crate) surprises: Vec<String>,
 }
 
 fn stays_open(answer: &Answer) -> bool {
@@ -345,20 +348,32 @@ impl Run<'_> {
 
     /// While they wait, what is looked for later is in the gateway's memory and in nobody else's: the control, for every place in each operation.
     /// Then all of these clients go.
-    fn control(&mut self, rows: &[Row]) {
+    fn control(&mut self, rows: &[Row], sockets: &[Row]) {
         let all = std::mem::take(&mut self.found);
         let waiting = self.all_at_once(rows, "open", "", "hang");
+        let waiting_sockets: Vec<_> = sockets.iter().flat_map(|row| self.waiting_sockets(row)).collect();
         let found = memory(self.lethe, &self.found.scanner());
         let in_gateway = |place: &str| found.iter().any(|find| find.starts_with("gateway:") && find.contains(place));
-        for row in rows {
+        for row in rows.iter().chain(sockets) {
             assert!(in_gateway(&format!(":{} open: ", row.id)), "control: an open {} is in memory", row.id);
         }
-        for place in ["system", "prompt", "picture in base64", "tool", "arguments", "result", "text", "query", "suffix", "model"]
-        {
+        for place in [
+            "system",
+            "prompt",
+            "picture in base64",
+            "tool",
+            "arguments",
+            "result",
+            "text",
+            "query",
+            "suffix",
+            "model",
+            "part of a message",
+        ] {
             assert!(in_gateway(&format!(" open: {place}@")), "control: {place}");
         }
         assert!(found.iter().all(|find| find.starts_with("gateway:")), "and in no other process's: {found:?}");
-        drop(waiting);
+        drop((waiting, waiting_sockets));
         let waited = std::mem::replace(&mut self.found, all);
         self.found.join(waited);
     }
@@ -375,13 +390,14 @@ fn nothing_is_left_of_any_operation_and_outcome() {
     let pki = Pki::new();
     let provider = Provider::start(Some(pki.server()));
     let lethe = setup(&provider, &pki).start();
-    let (rows, plain) = operations(&lethe);
-    assert!(rows.len() > 25 && plain.len() > 5, "the document lists what is served");
+    let Operations { rows, sockets, plain } = operations(&lethe);
+    assert!(rows.len() > 25 && sockets.len() == 2 && plain.len() > 5, "the document lists what is served");
     let mut run = Run {
         lethe: &lethe,
         provider: &provider,
         found: Found::default(),
         open: Vec::new(),
+        sockets: Vec::new(),
         statuses: BTreeMap::new(),
         fallbacks: 0,
         calls: 0,
@@ -402,6 +418,9 @@ fn nothing_is_left_of_any_operation_and_outcome() {
         }
         run.panic(row);
     }
+    for row in &sockets {
+        run.sockets(row);
+    }
     for path in plain {
         let label = format!("GET {path}");
         let (mut client, mut marks) = (run.lethe.client(), run.found.row(label.clone()));
@@ -412,14 +431,14 @@ fn nothing_is_left_of_any_operation_and_outcome() {
         run.keep(label, client, &answer);
     }
     run.silence(&rows);
-    run.control(&rows);
+    run.control(&rows, &sockets);
     println!("{} rows in {:?}: {:?}", run.statuses.values().sum::<usize>(), started.elapsed(), run.statuses);
     assert!(run.surprises.is_empty(), "{}", run.surprises.join("\n"));
     assert!(run.fallbacks > 0, "a second provider was asked");
     assert!(run.calls > 50, "tools were called, with arguments that are looked for: {}", run.calls);
 
     run.found.said();
-    let Run { found, open, heard, .. } = run;
+    let Run { found, open, sockets, heard, .. } = run;
     assert!(open.len() > 200, "{} connections are open", open.len());
     assert_eq!(left(&lethe, &found), BTreeSet::new(), "in memory, connections open");
     memory_is_readable(&lethe);
@@ -428,6 +447,10 @@ fn nothing_is_left_of_any_operation_and_outcome() {
         client.send("GET", "/v1/models", &[], b"");
         let status = client.try_answer().map(|answer| answer.status);
         assert_eq!(status, Some(200), "{label}: the connection was open all the time");
+    }
+    for (label, mut socket) in sockets {
+        socket.raw(&frame(0x89, b"open"));
+        assert_eq!(socket.frame(), Some((10, b"open".to_vec())), "{label}: the connection was open all the time");
     }
     assert_eq!(left(&lethe, &found), BTreeSet::new(), "in memory, connections closed");
     let scanner = found.scanner();

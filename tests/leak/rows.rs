@@ -32,19 +32,35 @@ pub(crate) struct Row {
     pub(crate) alias: bool,
 }
 
-/// Every operation of the document, and whether it takes a body; one without a row here fails.
-pub(crate) fn operations(lethe: &Lethe) -> (Vec<Row>, Vec<String>) {
+/// What the document lists.
+pub(crate) struct Operations {
+    /// What takes a body.
+    pub(crate) rows: Vec<Row>,
+    /// What changes to WebSocket.
+    pub(crate) sockets: Vec<Row>,
+    /// Paths of what takes neither.
+    pub(crate) plain: Vec<String>,
+}
+
+/// Every operation of the document; one without a row here fails.
+pub(crate) fn operations(lethe: &Lethe) -> Operations {
     let document = lethe.stranger().get("/openapi.json").json();
-    let (mut rows, mut plain) = (Vec::new(), Vec::new());
+    let mut all = Operations { rows: Vec::new(), sockets: Vec::new(), plain: Vec::new() };
     for (path, item) in document["paths"].as_object().expect("paths") {
         for (method, operation) in item.as_object().expect("operations") {
             let of = operation["summary"].as_str().and_then(|summary| summary.strip_prefix("The same as "));
             let id = operation["operationId"].as_str().expect("an id").to_owned();
+            let row = |format| Row { id, path: path.clone(), format, alias: of.is_some() };
+            if operation["responses"].get("101").is_some() {
+                // Its messages are the bodies of the operation at the same path.
+                all.sockets.extend(Format::of("post", of.unwrap_or(path)).map(row));
+                continue;
+            }
             match Format::of(method, of.unwrap_or(path)) {
-                Some(format) => rows.push(Row { id, path: path.clone(), format, alias: of.is_some() }),
-                None => plain.push(path.clone()),
+                Some(format) => all.rows.push(row(format)),
+                None => all.plain.push(path.clone()),
             }
         }
     }
-    (rows, plain)
+    all
 }

@@ -1,9 +1,8 @@
 //! A provider's answer on its way to the client, as it is or in the client's format; and what is said where there is none.
 
 use lethe_content::ContentBuf;
-use lethe_http1::{Response, ServerConn};
+use lethe_http1::Response;
 use lethe_providers::formats;
-use lethe_tls::Socket;
 use lethe_types::{Api, Capability, Failure};
 use lethe_wire::answer::inspect_answer;
 use lethe_wire::client::Client;
@@ -15,12 +14,14 @@ use lethe_wire::withhold::cached_counts;
 
 use crate::attempts::{self, Answered, Served, retry_after};
 use crate::budget::Share;
+use crate::caller::Caller;
 use crate::counts;
 use crate::meter::{CLIENT_GONE, Meter, Units, estimate};
 use crate::outgoing::Received;
 use crate::problem::Problem;
 use crate::relay::{self, Ended, Stream};
 use crate::upstream::{Answering, Unread};
+use crate::websocket::Upgrade;
 
 const JSON: &str = "application/json";
 /// An answer that is not streamed may be this long.
@@ -36,6 +37,8 @@ pub(crate) enum After {
     Close,
     /// It may serve another request.
     GoOn,
+    /// Change to WebSocket.
+    Upgrade(Box<Upgrade>),
 }
 
 /// What of a request an answer depends on.
@@ -77,7 +80,7 @@ impl Wish {
 
 /// Passes the answer on, and records the request.
 pub(crate) async fn pass(
-    connection: &mut ServerConn<Socket>,
+    connection: &mut Caller<'_>,
     mut answered: Answered,
     wish: Wish,
     prompt: u32,
@@ -113,13 +116,7 @@ pub(crate) async fn pass(
 }
 
 /// Passes an answer that is not streamed, once it is whole and known to be what it should be.
-async fn whole(
-    connection: &mut ServerConn<Socket>,
-    answered: Answered,
-    share: &mut Share,
-    prompt: u32,
-    mut meter: Meter,
-) -> After {
+async fn whole(connection: &mut Caller<'_>, answered: Answered, share: &mut Share, prompt: u32, mut meter: Meter) -> After {
     let Answered { mut answering, api, client, withholds_cached, served, mut open } = answered;
     let base = share.bytes();
     let read = tokio::select! {
@@ -205,7 +202,7 @@ pub(crate) fn units(usage: Option<Usage>, prompt: u32, said: u32) -> Units {
 }
 
 /// Passes a provider's error to the one who caused it, in memory, unless it quotes the operator's credential.
-async fn pass_error(connection: &mut ServerConn<Socket>, answered: Answered, share: &mut Share, meter: Meter) -> After {
+async fn pass_error(connection: &mut Caller<'_>, answered: Answered, share: &mut Share, meter: Meter) -> After {
     let Answered { mut answering, client, served, .. } = answered;
     let mut status = match answering.head.status {
         status @ (400..=499 | 500 | 502..=504 | 529) => status,
@@ -260,7 +257,7 @@ fn finish(status: u16, sent: bool, meter: Meter) -> After {
 }
 
 /// Counts the failure, tells the client, and records the status.
-pub(crate) async fn fail(connection: &mut ServerConn<Socket>, failure: Failure, served: Option<&Served>, meter: Meter) -> After {
+pub(crate) async fn fail(connection: &mut Caller<'_>, failure: Failure, served: Option<&Served>, meter: Meter) -> After {
     meter.failed(failure);
     if failure == Failure::ClientGone {
         meter.finish(CLIENT_GONE);
@@ -270,7 +267,7 @@ pub(crate) async fn fail(connection: &mut ServerConn<Socket>, failure: Failure, 
 }
 
 /// Tells the client what the provider's status says where its words cannot be passed on.
-async fn fail_as(connection: &mut ServerConn<Socket>, answering: &Answering, served: &Served, meter: Meter) -> After {
+async fn fail_as(connection: &mut Caller<'_>, answering: &Answering, served: &Served, meter: Meter) -> After {
     let failure = Failure::of_status(answering.head.status);
     meter.failed(failure);
     let mut problem = Problem::provider(failure);
@@ -285,19 +282,14 @@ fn passed_on(answering: &Answering) -> Option<u32> {
 }
 
 /// Tells the client what is wrong, and records the status.
-pub(crate) async fn tell(connection: &mut ServerConn<Socket>, problem: &Problem, served: Option<&Served>, meter: Meter) -> After {
+pub(crate) async fn tell(connection: &mut Caller<'_>, problem: &Problem, served: Option<&Served>, meter: Meter) -> After {
     let sent = answer_problem(connection, problem, meter.api, served).await;
     meter.finish(problem.status);
     sent
 }
 
 /// Tells a client that speaks `api` what is wrong.
-pub(crate) async fn answer_problem(
-    connection: &mut ServerConn<Socket>,
-    problem: &Problem,
-    api: Api,
-    served: Option<&Served>,
-) -> After {
+pub(crate) async fn answer_problem(connection: &mut Caller<'_>, problem: &Problem, api: Api, served: Option<&Served>) -> After {
     counts::told(problem);
     let fields = served.map(Served::fields);
     let response = Response {
@@ -305,7 +297,7 @@ pub(crate) async fn answer_problem(
         content_type: JSON,
         retry_after: problem.retry_after,
         allow: problem.allow,
-        fields: fields.as_ref().map_or(&[], |fields| fields),
+        fields: fields.as_ref().map_or(problem.fields, |fields| fields),
     };
     match connection.respond(response, problem.body(api).expose()).await {
         Ok(()) => After::GoOn,

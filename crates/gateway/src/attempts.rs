@@ -5,14 +5,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lethe_http1::{ResponseHead, ServerConn};
+use lethe_http1::ResponseHead;
 use lethe_policy::PromptCache;
-use lethe_tls::Socket;
 use lethe_types::{Api, Failure, RouteId};
 use lethe_wire::client::Client;
 use tokio::time::{sleep, timeout};
 
 use crate::budget::Share;
+use crate::caller::Caller;
 use crate::exchange::Stop;
 use crate::health::Open;
 use crate::meter::{Meter, Units, estimate};
@@ -152,7 +152,7 @@ impl Queue {
 
 /// Asks `candidates` in their order.
 pub(crate) async fn ask(
-    connection: &mut ServerConn<Socket>,
+    connection: &mut Caller<'_>,
     received: &Received,
     candidates: Vec<Candidate>,
     upstreams: &Rc<Upstreams>,
@@ -227,7 +227,7 @@ pub(crate) async fn ask(
 }
 
 /// Where metering is strict: waits until control has committed that this request is about to go upstream. Without that it does not.
-async fn reserve(connection: &mut ServerConn<Socket>, shared: &Shared, prompt: u32, meter: &mut Meter) -> Result<(), Stop> {
+async fn reserve(connection: &mut Caller<'_>, shared: &Shared, prompt: u32, meter: &mut Meter) -> Result<(), Stop> {
     if shared.limits.strict_metering && !shared.is_durable() {
         return Err(Problem::not_ready(NotReady::NotDurable).into());
     }

@@ -39,6 +39,8 @@ pub(crate) struct Purse {
 pub(crate) struct Share {
     purse: Rc<Purse>,
     bytes: u64,
+    /// What it was taken with.
+    base: u64,
 }
 
 impl Budget {
@@ -72,7 +74,7 @@ impl Purse {
             _ => return None,
         };
         self.spare.set(spare + more - bytes);
-        Some(Share { purse: Rc::clone(self), bytes })
+        Some(Share { purse: Rc::clone(self), bytes, base: bytes })
     }
 
     fn give_back(&self, bytes: u64) {
@@ -112,13 +114,11 @@ impl Share {
         capacity <= SMALL_BYTES || self.grow_to(base.saturating_add((capacity as u64).saturating_mul(2)))
     }
 
-    /// Gives back what is more than `bytes`.
-    pub(crate) fn shrink_to(&mut self, bytes: u64) {
-        let more = self.bytes.saturating_sub(bytes);
-        if more > 0 {
-            self.bytes -= more;
-            self.purse.give_back(more);
-        }
+    /// Gives back what has been added to what it was taken with.
+    pub(crate) fn shrink(&mut self) {
+        let more = self.bytes - self.base;
+        self.bytes = self.base;
+        self.purse.give_back(more);
     }
 }
 
@@ -154,10 +154,10 @@ mod tests {
         assert!(share.holds_block(10_000, SMALL_BYTES) && purse.has(90_000));
         assert!(share.holds_block(10_000, 40_000) && purse.has(10_000));
         assert!(!share.holds_block(10_000, 50_000));
-        share.shrink_to(10_000);
+        share.shrink();
         assert!(purse.has(90_000) && !purse.has(90_001));
-        share.shrink_to(20_000);
-        assert_eq!(share.bytes(), 10_000, "shrinking takes nothing");
+        share.shrink();
+        assert_eq!(share.bytes(), 10_000, "shrinking twice gives nothing back");
     }
 
     #[test]

@@ -7,19 +7,22 @@ use std::time::Duration;
 
 use lethe_http1::{RequestHead, Response, ServerConn, within};
 use lethe_tls::{Socket, TlsStream};
-use lethe_types::{Api, Failure, Refused};
+use lethe_types::{Api, Failure, KeyHash, Refused};
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use crate::answer::{After, answer_problem, tell};
 use crate::budget::{Share, connection_bytes};
+use crate::caller::Caller;
 use crate::endpoint::{self, Endpoint};
+use crate::exchange::{self, Wishes};
 use crate::meter::Meter;
 use crate::problem::Problem;
 use crate::shared::NotReady;
 use crate::upstream::Upstreams;
-use crate::{auth, counts, exchange, listener, models, openapi};
+use crate::websocket::{self, Upgrade};
+use crate::{auth, counts, handshake, listener, models, openapi};
 
 /// A handshake is not given up for another client's before it has had this long.
 const FRESH: Duration = Duration::from_secs(1);
@@ -76,19 +79,19 @@ pub(crate) async fn serve(socket: TcpStream, tls: Option<Arc<ServerConfig>>, ups
         let share = if beyond { None } else { upstreams.purse.take(bytes) };
         let Some(mut share) = share else {
             connection.close_after_this();
-            answer_problem(&mut connection, &Problem::overloaded(), Api::Chat, None).await;
+            answer_problem(&mut Caller::Http(&mut connection), &Problem::overloaded(), Api::Chat, None).await;
             break;
         };
         let head = match within(head_time, connection.read_head()).await {
             Ok(Ok(Some(head))) => head,
             Ok(Ok(None)) => return,
             Ok(Err(error)) => {
-                answer_problem(&mut connection, &Problem::head(error), Api::Chat, None).await;
+                answer_problem(&mut Caller::Http(&mut connection), &Problem::head(error), Api::Chat, None).await;
                 break;
             }
             Err(_) => {
                 connection.close_after_this();
-                answer_problem(&mut connection, &Problem::head_timeout(), Api::Chat, None).await;
+                answer_problem(&mut Caller::Http(&mut connection), &Problem::head_timeout(), Api::Chat, None).await;
                 break;
             }
         };
@@ -104,6 +107,10 @@ pub(crate) async fn serve(socket: TcpStream, tls: Option<Arc<ServerConfig>>, ups
             After::GoOn => break,
             // An answer without a clean end: the connection just ends.
             After::Close => return,
+            After::Upgrade(upgrade) => {
+                drop(share);
+                return Box::pin(websocket::serve(connection, *upgrade, upstreams, bytes)).await;
+            }
         }
     }
     connection.close().await;
@@ -118,10 +125,10 @@ async fn request(connection: &mut ServerConn<Socket>, head: &RequestHead, upstre
         _ => endpoint::dialect(head.path()),
     };
     // A browser cannot send a key in a handshake, and what it should be told is no secret.
-    if endpoint::asks_for_websocket(head)
+    if handshake::is_asked_for(head)
         && let Err(problem) = &found
     {
-        return answer_problem(connection, problem, api, None).await;
+        return answer_problem(&mut Caller::Http(connection), problem, api, None).await;
     }
     // What this API is, is no secret.
     if let Ok(Endpoint::OpenApi) = found {
@@ -132,30 +139,36 @@ async fn request(connection: &mut ServerConn<Socket>, head: &RequestHead, upstre
         // Without a snapshot no key is known: that is not the caller's fault.
         Err(problem) => {
             let problem = upstreams.catalogue().err().map_or(problem, Problem::not_ready);
-            return answer_problem(connection, &problem, api, None).await;
+            return answer_problem(&mut Caller::Http(connection), &problem, api, None).await;
         }
     };
     let endpoint = match found {
         Ok(endpoint) => endpoint,
-        Err(problem) => return answer_problem(connection, &problem, api, None).await,
+        Err(problem) => return answer_problem(&mut Caller::Http(connection), &problem, api, None).await,
     };
+    if let Endpoint::WebSocket(accept) = endpoint {
+        return match upgrade(head, accept, key.hash, upstreams) {
+            Ok(upgrade) => After::Upgrade(Box::new(upgrade)),
+            Err(problem) => answer_problem(&mut Caller::Http(connection), &problem, api, None).await,
+        };
+    }
     // Never unmetered: without room for its record a request is not served.
     let Some(permit) = shared.permit() else {
-        return answer_problem(connection, &Problem::not_ready(NotReady::OutboxFull), api, None).await;
+        return answer_problem(&mut Caller::Http(connection), &Problem::not_ready(NotReady::OutboxFull), api, None).await;
     };
     let meter = Meter::start(permit, key.account, endpoint.operation(), api);
     let catalogue = match upstreams.catalogue() {
         Ok(catalogue) => catalogue,
-        Err(reason) => return tell(connection, &Problem::not_ready(reason), None, meter).await,
+        Err(reason) => return tell(&mut Caller::Http(connection), &Problem::not_ready(reason), None, meter).await,
     };
     let body = match endpoint {
-        Endpoint::Exchange(asked) => return exchange::serve(connection, head, asked, &key, upstreams, share, meter).await,
+        Endpoint::Exchange(asked) => return exchange::receive(connection, head, asked, &key, upstreams, share, meter).await,
         Endpoint::Models(api) => models::list(&catalogue, api),
         Endpoint::Model(id, api) => match models::one(&catalogue, &id, api) {
             Some(body) => body,
-            None => return tell(connection, &Problem::model_unknown(), None, meter).await,
+            None => return tell(&mut Caller::Http(connection), &Problem::model_unknown(), None, meter).await,
         },
-        Endpoint::OpenApi => return After::Close,
+        Endpoint::OpenApi | Endpoint::WebSocket(_) => return After::Close,
     };
     let response = Response { status: 200, content_type: "application/json", ..Response::default() };
     let sent = connection.respond(response, body.expose()).await;
@@ -164,4 +177,14 @@ async fn request(connection: &mut ServerConn<Socket>, head: &RequestHead, upstre
     }
     meter.finish(200);
     if sent.is_ok() { After::GoOn } else { After::Close }
+}
+
+/// What a handshake asks for, if it comes at a time when requests are served.
+fn upgrade(head: &RequestHead, accept: String, key: KeyHash, upstreams: &Upstreams) -> Result<Upgrade, Problem> {
+    let shared = &upstreams.shared;
+    if *shared.draining.borrow() || shared.is_retired() {
+        return Err(Problem::not_ready(NotReady::Draining));
+    }
+    upstreams.catalogue().map_err(Problem::not_ready)?;
+    Ok(Upgrade { accept, key, wishes: Wishes::read(head)? })
 }

@@ -4,6 +4,7 @@ use lethe_http1::RequestHead;
 use lethe_policy::conflict;
 use lethe_types::{Api, Operation};
 
+use crate::handshake;
 use crate::problem::Problem;
 use crate::served::{self, Leads};
 
@@ -35,6 +36,15 @@ pub(crate) enum Endpoint {
     Models(Api),
     /// What this API is, as an OpenAPI document.
     OpenApi,
+    /// Responses over WebSocket, with what the handshake is answered with.
+    WebSocket(String),
+}
+
+impl Asked {
+    /// What stands in the body of a request in `api`.
+    pub(crate) const fn body(api: Api) -> Self {
+        Self { api, model: None, stream: false, array: false, batch: false }
+    }
 }
 
 impl Endpoint {
@@ -43,6 +53,7 @@ impl Endpoint {
         match self {
             Self::Exchange(asked) => asked.api.operation(),
             Self::Model(..) | Self::Models(_) | Self::OpenApi => Operation::Models,
+            Self::WebSocket(_) => Api::Responses.operation(),
         }
     }
 }
@@ -63,8 +74,11 @@ pub(crate) fn dialect(path: &str) -> Api {
 /// Finds the endpoint, or says what is wrong with asking for it.
 pub(crate) fn find(request: &RequestHead) -> Result<Endpoint, Problem> {
     let (method, path) = (request.method(), request.path());
-    if asks_for_websocket(request) {
-        return Err(Problem::websocket());
+    if handshake::is_asked_for(request) {
+        if !served::speaks_websocket(path) {
+            return Err(Problem::websocket());
+        }
+        return handshake::accept(request).map(Endpoint::WebSocket);
     }
     if let Some(conflict) = conflict::endpoint(method, path) {
         return Err(Problem::conflict(&conflict));
@@ -88,6 +102,8 @@ pub(crate) fn find(request: &RequestHead) -> Result<Endpoint, Problem> {
         Leads::Model(api) => Endpoint::Model(model.unwrap_or_default(), api),
         Leads::Models(api) => Endpoint::Models(api),
         Leads::OpenApi => Endpoint::OpenApi,
+        // Only behind an upgrade.
+        Leads::WebSocket => return Err(Problem::not_found()),
     };
     if method != allow {
         return Err(Problem::method(allow));
@@ -111,12 +127,6 @@ pub(crate) fn find(request: &RequestHead) -> Result<Endpoint, Problem> {
         return Err(Problem::header(name));
     }
     Ok(endpoint)
-}
-
-/// A handshake of RFC 6455 (section 4.1), whatever it is for: said as such, since its method and query would be found at fault instead.
-pub(crate) fn asks_for_websocket(request: &RequestHead) -> bool {
-    let mut protocols = request.headers().all("upgrade").flat_map(|value| value.split(|byte| *byte == b','));
-    protocols.any(|protocol| protocol.trim_ascii().eq_ignore_ascii_case(b"websocket"))
 }
 
 /// RFC 3986 section 2.1; `None` for broken escapes, bytes that are not UTF-8, or nothing at all.
@@ -151,8 +161,14 @@ mod tests {
         find(&parse_request(head.as_bytes()).ok().unwrap()).map_err(|problem| problem.status)
     }
 
+    fn upgrade(line: &str) -> Result<Endpoint, u16> {
+        let fields = "Host: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13";
+        let head = format!("{line} HTTP/1.1\r\n{fields}\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
+        find(&parse_request(head.as_bytes()).ok().unwrap()).map_err(|problem| problem.status)
+    }
+
     fn body(api: Api) -> Result<Endpoint, u16> {
-        Ok(Endpoint::Exchange(Asked { api, model: None, stream: false, array: false, batch: false }))
+        Ok(Endpoint::Exchange(Asked::body(api)))
     }
 
     #[test]
@@ -176,9 +192,9 @@ mod tests {
     }
 
     #[test]
-    fn a_websocket_is_refused_by_name_wherever_it_is_asked_for() {
+    fn a_websocket_is_refused_by_name_wherever_there_is_none() {
         for line in [
-            "GET /v1/responses",
+            "POST /responses/compact",
             "GET /v1/realtime?model=m",
             "GET /v1beta/models/a:generateContent",
             "GET /",
@@ -212,12 +228,13 @@ mod tests {
         for served in SERVED {
             assert!(seen.insert((served.method, served.path)) && seen.insert(("id", served.id)), "{}", served.path);
             let line = format!("{} {}", served.method, served.path.replace("{model}", "m"));
-            let found = ask(&line);
+            let found = if served.leads == Leads::WebSocket { upgrade(&line) } else { ask(&line) };
             let leads = match &found {
                 Ok(Endpoint::Exchange(asked)) => Leads::Exchange(asked.api),
                 Ok(Endpoint::Model(id, api)) if id == "m" => Leads::Model(*api),
                 Ok(Endpoint::Models(api)) => Leads::Models(*api),
                 Ok(Endpoint::OpenApi) => Leads::OpenApi,
+                Ok(Endpoint::WebSocket(_)) => Leads::WebSocket,
                 other => panic!("{line}: {other:?}"),
             };
             assert_eq!(leads, served.leads, "{line}");

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::Instant;
 
+use lethe_content::ContentBuf;
 use lethe_http1::{RequestHead, ServerConn};
 use lethe_policy::KeyEntry;
 use lethe_providers::anthropic::VERSIONS;
@@ -13,6 +14,7 @@ use lethe_wire::inspect::inspect;
 use crate::answer::{After, fail, tell};
 use crate::attempts::{self, Unanswered};
 use crate::budget::Share;
+use crate::caller::Caller;
 use crate::counts::COUNTS;
 use crate::endpoint::Asked;
 use crate::meter::{CLIENT_GONE, Meter, estimate};
@@ -38,58 +40,76 @@ impl From<Problem> for Stop {
     }
 }
 
-/// Serves one request. Every way out records it exactly once.
-pub(crate) async fn serve(
+/// A request whose body has been read.
+pub(crate) struct Request {
+    pub(crate) asked: Asked,
+    pub(crate) body: ContentBuf,
+    pub(crate) wishes: Wishes,
+}
+
+/// Reads one request and serves it.
+pub(crate) async fn receive(
     connection: &mut ServerConn<Socket>,
     head: &RequestHead,
     asked: Asked,
     key: &KeyEntry,
     upstreams: &Rc<Upstreams>,
     share: &mut Share,
+    meter: Meter,
+) -> After {
+    let request = read(connection, head, asked, upstreams, share).await;
+    serve(&mut Caller::Http(connection), request, key, upstreams, share, meter).await
+}
+
+/// Serves one request. Every way out records it exactly once.
+pub(crate) async fn serve(
+    caller: &mut Caller<'_>,
+    request: Result<Request, Stop>,
+    key: &KeyEntry,
+    upstreams: &Rc<Upstreams>,
+    share: &mut Share,
     mut meter: Meter,
 ) -> After {
-    let base = share.bytes();
-    let prepared = prepare(connection, head, asked, key, upstreams, share, &mut meter).await;
+    let prepared = request.and_then(|request| prepare(request, key, upstreams, &mut meter));
     let (received, candidates) = match prepared {
         Ok(prepared) => prepared,
-        Err(stop) => return stopped(connection, stop, meter).await,
+        Err(stop) => return stopped(caller, stop, meter).await,
     };
-    let answered = attempts::ask(connection, &received, candidates, upstreams, share, &mut meter).await;
+    let answered = attempts::ask(caller, &received, candidates, upstreams, share, &mut meter).await;
     let answered = match answered {
         Ok(answered) => answered,
-        Err(Unanswered::Stopped(stop)) => return stopped(connection, stop, meter).await,
-        Err(Unanswered::Failed(failure, served)) => return fail(connection, failure, Some(&served), meter).await,
+        Err(Unanswered::Stopped(stop)) => return stopped(caller, stop, meter).await,
+        Err(Unanswered::Failed(failure, served)) => return fail(caller, failure, Some(&served), meter).await,
     };
     meter.first_byte();
     let prompt = estimate(received.inspected.prompt_bytes);
     let wanted = answer::Wish::new(&received);
     // The request's body has left.
     drop(received);
-    share.shrink_to(base);
-    answer::pass(connection, answered, wanted, prompt, share, meter).await
+    share.shrink();
+    answer::pass(caller, answered, wanted, prompt, share, meter).await
 }
 
-async fn stopped(connection: &mut ServerConn<Socket>, stop: Stop, meter: Meter) -> After {
+/// Records a request that no provider was asked for, and says why.
+pub(crate) async fn stopped(caller: &mut Caller<'_>, stop: Stop, meter: Meter) -> After {
     match stop {
         Stop::Gone => {
             meter.failed(Failure::ClientGone);
             meter.finish(CLIENT_GONE);
             After::Close
         }
-        Stop::Problem(problem) => tell(connection, &problem, None, meter).await,
+        Stop::Problem(problem) => tell(caller, &problem, None, meter).await,
     }
 }
 
-/// Reads and checks the request, and finds the routes that may serve it.
-async fn prepare(
+/// Reads the request's body, and what its head asks for.
+async fn read(
     connection: &mut ServerConn<Socket>,
     head: &RequestHead,
     asked: Asked,
-    key: &KeyEntry,
     upstreams: &Upstreams,
     share: &mut Share,
-    meter: &mut Meter,
-) -> Result<(Received, Vec<Candidate>), Stop> {
+) -> Result<Request, Stop> {
     let shared = &upstreams.shared;
     upstreams.catalogue().map_err(Problem::not_ready)?;
     let mut types = head.headers().all("content-type");
@@ -112,10 +132,20 @@ async fn prepare(
     }
     let wishes = Wishes::read(head)?;
     let base = share.bytes();
-    let body = match connection.read_body_into(head, limit, &mut |capacity| share.holds_block(base, capacity)).await {
-        Ok(body) => body,
-        Err(error) => return Err(Problem::body_error(error, limit).map_or(Stop::Gone, Stop::from)),
-    };
+    match connection.read_body_into(head, limit, &mut |capacity| share.holds_block(base, capacity)).await {
+        Ok(body) => Ok(Request { asked, body, wishes }),
+        Err(error) => Err(Problem::body_error(error, limit).map_or(Stop::Gone, Stop::from)),
+    }
+}
+
+/// Checks the request, and finds the routes that may serve it.
+fn prepare(
+    request: Request,
+    key: &KeyEntry,
+    upstreams: &Upstreams,
+    meter: &mut Meter,
+) -> Result<(Received, Vec<Candidate>), Stop> {
+    let Request { asked, body, wishes } = request;
     #[cfg(feature = "fault-injection")]
     crate::fault::panic_if_asked(body.expose());
     let inspected = inspect(body.expose(), asked.api).map_err(|refusal| Problem::refusal(&refusal))?;
@@ -130,7 +160,8 @@ async fn prepare(
     if !(serves(capability) || counts) {
         return Err(Problem::model_operation(capability.name()).into());
     }
-    let wish = Wish { api: asked.api, regions: [key.region, wishes.region], providers: wishes.providers };
+    let providers = wishes.providers.iter().map(String::as_str).collect();
+    let wish = Wish { api: asked.api, regions: [key.region, wishes.region], providers };
     let candidates = match catalogue.candidates(model, star, &wish, SystemClock.now(), Instant::now(), dice::roll()) {
         Ok(candidates) => candidates,
         Err(reason) => {
@@ -167,15 +198,16 @@ const fn takes_stream(api: Api) -> bool {
 }
 
 /// What a request's own headers ask for.
-struct Wishes<'h> {
+#[derive(Clone)]
+pub(crate) struct Wishes {
     region: Option<Region>,
-    providers: Vec<&'h str>,
+    providers: Vec<String>,
     beta: Vec<String>,
     version: Option<&'static str>,
 }
 
-impl<'h> Wishes<'h> {
-    fn read(head: &'h RequestHead) -> Result<Self, Problem> {
+impl Wishes {
+    pub(crate) fn read(head: &RequestHead) -> Result<Self, Problem> {
         // A field that is a list may come in several lines (RFC 9110 section 5.2).
         let all = |name: &'static str, expected: &str| {
             let values = head.headers().all(name).map(std::str::from_utf8).collect::<Result<Vec<_>, _>>();
@@ -188,6 +220,7 @@ impl<'h> Wishes<'h> {
             _ => return Err(Problem::own_header("lethe-region", REGION)),
         };
         let providers = routing::named(&all("lethe-provider", "ids of providers, separated by commas")?);
+        let providers = providers.into_iter().map(str::to_owned).collect();
         const VERSION: &str = "`2023-06-01` or `2026-10-21`";
         let version = match all("anthropic-version", VERSION)?.as_slice() {
             [] => None,

@@ -95,6 +95,17 @@ fn operation(json: &mut Writer<'_>, served: &Served) {
         if served.leads == Leads::OpenApi {
             json.key("security").array(|_| {});
         }
+        if served.leads == Leads::WebSocket {
+            json.key("externalDocs")
+                .object(|json| json.constant("url", "https://developers.openai.com/api/docs/guides/websocket-mode"));
+            json.key("responses").object(|json| {
+                json.key("101")
+                    .object(|json| json.key("description").plain("The connection speaks WebSocket (RFC 6455) from here on"));
+                errors(json);
+                json.key("426").object(|json| json.key("description").plain("Another version of WebSocket than 13"));
+            });
+            return;
+        }
         let Leads::Exchange(api) = served.leads else {
             json.key("responses").object(|json| {
                 success(json, &["application/json"]);

@@ -17,6 +17,8 @@ pub(crate) struct Problem {
     pub(crate) status: u16,
     pub(crate) retry_after: Option<u32>,
     pub(crate) allow: Option<&'static str>,
+    /// Further fields of the head.
+    pub(crate) fields: &'static [(&'static str, &'static str)],
     /// What it is counted as; `None` for what a provider did, which is counted on its route.
     pub(crate) refused: Option<Refused>,
     kind: ErrorType,
@@ -28,7 +30,7 @@ pub(crate) struct Problem {
 impl Problem {
     fn new(status: u16, kind: ErrorType, code: &'static str, message: impl Into<String>) -> Self {
         let refused = if kind == ErrorType::Provider { None } else { Some(Refused::named(code)) };
-        Self { status, retry_after: None, allow: None, refused, kind, code, message: message.into(), param: None }
+        Self { status, retry_after: None, allow: None, fields: &[], refused, kind, code, message: message.into(), param: None }
     }
 
     fn invalid(status: u16, code: &'static str, message: impl Into<String>) -> Self {
@@ -90,9 +92,26 @@ impl Problem {
     }
 
     pub(crate) fn websocket() -> Self {
-        let message =
-            "WebSocket is not spoken here. Send the request as a POST; with `stream` the answer comes as server-sent events.";
+        let message = "WebSocket is spoken at /v1/responses alone. Send the request as a POST; with `stream` the answer comes as server-sent events.";
         Self::invalid(400, "websocket_not_supported", message)
+    }
+
+    /// What a client sends that asks for WebSocket is not the handshake that it has.
+    pub(crate) fn handshake(what: &str) -> Self {
+        Self::invalid(400, "bad_handshake", format!("This is not a WebSocket handshake (RFC 6455 section 4.1). {what}"))
+    }
+
+    /// RFC 6455 section 4.4, RFC 9110 section 15.5.22.
+    pub(crate) fn websocket_version() -> Self {
+        let mut problem = Self::invalid(426, "unsupported_websocket_version", "Speak version 13 of WebSocket (RFC 6455).");
+        problem.fields = &[("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-version", "13")];
+        problem
+    }
+
+    /// With OpenAI's code for it, which clients know.
+    pub(crate) fn websocket_limit() -> Self {
+        let message = "This connection has been open for 60 minutes, which is its limit. Open another one and go on there.";
+        Self::invalid(400, "websocket_connection_limit_reached", message)
     }
 
     pub(crate) fn query(query: &str) -> Self {

@@ -1,8 +1,7 @@
 //! Passing a streamed answer: events as they come, joined into one write where several have arrived.
 
 use lethe_content::ContentBuf;
-use lethe_http1::{Response, ServerConn};
-use lethe_tls::Socket;
+use lethe_http1::Response;
 use lethe_types::{Api, Failure};
 use lethe_wire::conversation::Malformed;
 use lethe_wire::openai::ChatStream;
@@ -11,6 +10,7 @@ use lethe_wire::passage::Passage;
 use crate::answer::{self, Wish};
 use crate::attempts::{self, Answered};
 use crate::budget::{SMALL_BYTES, Share};
+use crate::caller::Caller;
 use crate::counts;
 use crate::meter::{CLIENT_GONE, Meter, Units};
 use crate::problem::Problem;
@@ -86,7 +86,7 @@ pub(crate) enum Ended {
 
 /// Passes the answer to the client. `prompt` is the estimate of the prompt's tokens, should the provider not report them.
 pub(crate) async fn stream(
-    connection: &mut ServerConn<Socket>,
+    connection: &mut Caller<'_>,
     answered: Answered,
     wish: Wish,
     mut stream: Stream,
@@ -134,7 +134,7 @@ pub(crate) async fn stream(
         let ends = stream.done() && !stream.failed() && fault.is_none();
         if ends || !out.is_empty() {
             // The last event and the end of the answer leave together.
-            let sent = if ends { connection.finish(out.expose()).await } else { connection.chunk_of(&mut out).await };
+            let sent = if ends { connection.finish(&mut out).await } else { connection.events(&mut out).await };
             if sent.is_err() {
                 break Failure::ClientGone;
             }
@@ -164,11 +164,11 @@ pub(crate) async fn stream(
 }
 
 /// An error event, and then no end: SDKs raise on the first, everybody else sees the second.
-async fn broken(connection: &mut ServerConn<Socket>, mut stream: Stream, api: Api, problem: &Problem) -> Ended {
+async fn broken(connection: &mut Caller<'_>, mut stream: Stream, api: Api, problem: &Problem) -> Ended {
     counts::told(problem);
     let mut event = ContentBuf::new();
     stream.fail(api, problem, &mut event);
-    drop(connection.chunk(event.expose()).await);
+    drop(connection.events(&mut event).await);
     Ended::Broken(problem.status)
 }
 

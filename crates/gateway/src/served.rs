@@ -13,6 +13,8 @@ pub(crate) enum Leads {
     Models(Api),
     /// This list as a document.
     OpenApi,
+    /// Responses over WebSocket, for who asks for an upgrade.
+    WebSocket,
 }
 
 /// One operation.
@@ -45,6 +47,12 @@ const fn alias(path: &'static str, id: &'static str, of: &'static str, leads: Le
 pub(crate) const SERVED: &[Served] = &[
     post("/v1/chat/completions", "createChatCompletion", "Go on with a conversation (OpenAI)", Api::Chat),
     post("/v1/responses", "createResponse", "Go on with a conversation (OpenAI responses; nothing is stored)", Api::Responses),
+    get(
+        "/v1/responses",
+        "connectResponses",
+        "Go on with conversations over WebSocket, one `response.create` after the other (OpenAI responses; nothing is stored)",
+        Leads::WebSocket,
+    ),
     post("/v1/messages", "createMessage", "Go on with a conversation (Anthropic)", Api::Messages),
     post(
         "/v1/messages/count_tokens",
@@ -90,6 +98,7 @@ pub(crate) const SERVED: &[Served] = &[
     alias("/rerank", "rerankAtRoot", "/v1/rerank", Leads::Exchange(Api::Rerank)),
     alias("/v2/rerank", "rerankAtV2", "/v1/rerank", Leads::Exchange(Api::Rerank)),
     alias("/responses", "createResponseAtRoot", "/v1/responses", Leads::Exchange(Api::Responses)),
+    alias("/responses", "connectResponsesAtRoot", "/v1/responses", Leads::WebSocket),
     alias("/models", "listModelsAtRoot", "/v1/models", Leads::Models(Api::Chat)),
     alias("/models/{model}", "retrieveModelAtRoot", "/v1/models/{model}", Leads::Model(Api::Chat)),
     alias(
@@ -124,11 +133,16 @@ pub(crate) const SERVED: &[Served] = &[
     ),
 ];
 
-/// The operation at `path`, and the model's name as it stands in it. An operation behind a colon comes before a model that has one in its
+/// Whether WebSocket is spoken at `path`.
+pub(crate) fn speaks_websocket(path: &str) -> bool {
+    SERVED.iter().any(|served| served.leads == Leads::WebSocket && served.path == path)
+}
+
+/// The operation at `path` without an upgrade, and the model's name as it stands in it. An operation behind a colon comes before a model that has one in its
 /// name, if there is such an operation.
 pub(crate) fn at(path: &str) -> Option<(&'static Served, Option<&str>)> {
     let mut found = None;
-    for served in SERVED {
+    for served in SERVED.iter().filter(|served| served.leads != Leads::WebSocket) {
         let Some((before, behind)) = served.path.split_once("{model}") else {
             if served.path == path {
                 return Some((served, None));

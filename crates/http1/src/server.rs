@@ -14,6 +14,7 @@ use crate::chunked::ChunkedDecoder;
 use crate::head::{Framing, HeadError, RequestHead, end_of_head, has_bare_line_feed, parse_request};
 use crate::pace::{Pace, Rate, within};
 use crate::response::{Response, hexadecimal};
+use crate::websocket::WebSocketConn;
 
 /// Read at a time for heads and for what a client sends ahead of its turn.
 const READ_BYTES: usize = 4 * 1024;
@@ -377,19 +378,20 @@ impl<S: Readiness> ServerConn<S> {
         let unread = self.current.unread.is_some() || !self.inbuf.is_empty();
         self.inbuf.release();
         self.out.release();
-        let shut = timeout(self.rate.idle.min(LINGER), self.socket.shutdown()).await;
-        if !unread || shut.is_err() {
-            return;
-        }
-        let linger = async {
-            let mut sink = ContentBuf::new();
-            while let Ok(1..) = self.socket.read_buf(sink.spare(LINGER_BYTES)).await {
-                sink.clear();
-                sleep(LINGER_PAUSE).await;
-            }
-        };
-        // A client that goes on for longer is cut off, which is the purpose.
-        drop(timeout(LINGER, linger).await);
+        part(self.socket, self.rate, unread).await;
+    }
+
+    /// Agrees to speak WebSocket from here on (RFC 6455 section 4.2.2), for messages up to `limit` bytes; `accept` is the answer to the
+    /// client's key.
+    ///
+    /// # Errors
+    /// As [`Self::respond`].
+    pub async fn upgrade(mut self, accept: &str, limit: u64) -> io::Result<WebSocketConn<S>> {
+        let fields = [("upgrade", "websocket"), ("connection", "Upgrade"), ("sec-websocket-accept", accept)];
+        let response = Response { status: 101, fields: &fields, ..Response::default() };
+        response.write_head(&mut self.out, true, false, |_| {});
+        self.send().await?;
+        Ok(WebSocketConn::new(self.socket, self.inbuf, self.rate, limit))
     }
 
     async fn discard_small_body(&mut self) {
@@ -439,8 +441,25 @@ impl<S: Readiness> ServerConn<S> {
     }
 }
 
+/// Ends this side, and takes in for a moment what the client is still sending, if anything is `expected`.
+pub(crate) async fn part<S: Readiness>(mut socket: S, rate: Rate, expected: bool) {
+    let shut = timeout(rate.idle.min(LINGER), socket.shutdown()).await;
+    if !expected || shut.is_err() {
+        return;
+    }
+    let linger = async {
+        let mut sink = ContentBuf::new();
+        while let Ok(1..) = socket.read_buf(sink.spare(LINGER_BYTES)).await {
+            sink.clear();
+            sleep(LINGER_PAUSE).await;
+        }
+    };
+    // A client that goes on for longer is cut off, which is the purpose.
+    drop(timeout(LINGER, linger).await);
+}
+
 /// Writes all of `bytes`, which the peer has to take no slower than `rate`.
-async fn write<S: Readiness>(socket: &mut S, mut bytes: &[u8], rate: Rate) -> io::Result<()> {
+pub(crate) async fn write<S: Readiness>(socket: &mut S, mut bytes: &[u8], rate: Rate) -> io::Result<()> {
     let mut pace: Option<Pace> = None;
     while !bytes.is_empty() {
         let left = pace.as_ref().map_or(rate.idle, Pace::left);
@@ -457,7 +476,7 @@ async fn write<S: Readiness>(socket: &mut S, mut bytes: &[u8], rate: Rate) -> io
 }
 
 /// Makes `body`'s block as large as `wanted`, if `room` agrees.
-fn make_room(body: &mut ContentBuf, wanted: usize, room: &mut dyn FnMut(usize) -> bool) -> Result<(), BodyError> {
+pub(crate) fn make_room(body: &mut ContentBuf, wanted: usize, room: &mut dyn FnMut(usize) -> bool) -> Result<(), BodyError> {
     if !room(wanted) {
         return Err(BodyError::NoRoom);
     }

@@ -174,6 +174,11 @@ impl Client {
         }
     }
 
+    /// The next `count` bytes, if so many come.
+    pub fn take(&mut self, count: usize) -> Option<Vec<u8>> {
+        self.at_least(count).then(|| self.buffer.drain(..count).collect())
+    }
+
     fn chunks(&mut self) -> (Vec<u8>, bool) {
         let mut body = Vec::new();
         loop {

@@ -12,4 +12,5 @@ pub mod pki;
 pub mod provider;
 pub mod scan;
 pub mod tokens;
+pub mod websocket;
 pub mod wire;

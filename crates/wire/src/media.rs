@@ -1,6 +1,6 @@
 //! Media inside of JSON strings: `data:` URLs (RFC 2397) and base64 (RFC 4648 section 4).
 
-pub(crate) mod base64;
+pub mod base64;
 
 use std::borrow::Cow;
 

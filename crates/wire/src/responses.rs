@@ -16,6 +16,7 @@ mod shape;
 mod stream_read;
 mod stream_write;
 mod value;
+pub mod websocket;
 
 pub use echo::Echo;
 pub use reply::{read_reply, write_reply};
