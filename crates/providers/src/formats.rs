@@ -8,7 +8,7 @@ use lethe_wire::passage::Framing;
 use lethe_wire::refusal::Refusal;
 use lethe_wire::{anthropic, gemini, openai, responses};
 
-use crate::{bedrock, cohere, ollama};
+use crate::{bedrock, cohere, ollama, vertex};
 
 /// Writes a request in the format `target`: to go on with a conversation, or to count its tokens.
 ///
@@ -51,6 +51,7 @@ pub fn write_embed_request(
 /// Reads an answer in the format `target`.
 ///
 /// # Errors
+        Api::VertexEmbed => vertex::embed::write_request(request, to, out),
 /// [`Malformed`] for what is none.
 pub fn read_reply(target: Api, body: &[u8]) -> Result<Reply<'_>, Malformed> {
     match target {
@@ -94,6 +95,7 @@ pub fn read_vectors(target: Api, body: &[u8]) -> Result<EmbedReply<'_>, Malforme
 /// What reads a stream in the format `target`, and how the stream is framed; `None` for formats that do not stream. One that is `passing` only
 /// watches a stream that goes to the client as it is.
 #[must_use]
+        Api::VertexEmbed => vertex::embed::read_reply(body),
 pub fn reader(target: Api, passing: bool) -> Option<(Framing, Box<dyn StreamReader>)> {
     Some(match target {
         Api::Chat | Api::Completions => (Framing::Events, Box::new(openai::Reader::default())),
@@ -111,5 +113,5 @@ pub fn reader(target: Api, passing: bool) -> Option<(Framing, Box<dyn StreamRead
 /// Whether clients speak `api` too: then what is written in it can be inspected like theirs.
 #[must_use]
 pub const fn is_spoken_by_clients(api: Api) -> bool {
-    !matches!(api, Api::CohereChat | Api::CohereEmbed | Api::Converse | Api::OllamaChat | Api::OllamaEmbed)
+    !matches!(api, Api::CohereChat | Api::CohereEmbed | Api::Converse | Api::OllamaChat | Api::OllamaEmbed | Api::VertexEmbed)
 }

@@ -27,6 +27,7 @@ const fn title(api: Api) -> &'static str {
         Api::Messages => "messages",
         Api::OllamaChat | Api::OllamaEmbed => "Ollama",
         Api::Responses => "responses",
+        Api::VertexEmbed => "Vertex AI",
         _ => panic!("not translated"),
     }
 }
