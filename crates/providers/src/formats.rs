@@ -29,6 +29,13 @@ pub fn write_request(target: Api, request: &Request<'_>, to: &Sending<'_>, out: 
     }
 }
 
+/// Whether each wish to cache of `request` is passed on by [`write_request`] toward `model`: a wish changes nothing of the answer, so that formats and models
+/// without caches go without it.
+#[must_use]
+pub fn keeps_caches(target: Api, request: &Request<'_>, model: &str) -> bool {
+    target == Api::Converse && bedrock::keeps_caches(request, model)
+}
+
 /// Writes a request for vectors.
 ///
 /// # Errors
@@ -44,6 +51,7 @@ pub fn write_embed_request(
         Api::Embeddings => embeddings::openai::write_request(request, to, out),
         Api::EmbedContent => embeddings::gemini::write_request(request, to, out),
         Api::OllamaEmbed => ollama::embed::write_request(request, to, out),
+        Api::VertexEmbed => vertex::embed::write_request(request, to, out),
         _ => Err(Refusal::Untranslatable { field: "the request", target }),
     }
 }
@@ -51,7 +59,6 @@ pub fn write_embed_request(
 /// Reads an answer in the format `target`.
 ///
 /// # Errors
-        Api::VertexEmbed => vertex::embed::write_request(request, to, out),
 /// [`Malformed`] for what is none.
 pub fn read_reply(target: Api, body: &[u8]) -> Result<Reply<'_>, Malformed> {
     match target {
@@ -88,6 +95,7 @@ pub fn read_vectors(target: Api, body: &[u8]) -> Result<EmbedReply<'_>, Malforme
         Api::Embeddings => embeddings::openai::read_reply(body),
         Api::EmbedContent => embeddings::gemini::read_reply(body),
         Api::OllamaEmbed => ollama::embed::read_reply(body),
+        Api::VertexEmbed => vertex::embed::read_reply(body),
         _ => Err(Malformed),
     }
 }
@@ -95,7 +103,6 @@ pub fn read_vectors(target: Api, body: &[u8]) -> Result<EmbedReply<'_>, Malforme
 /// What reads a stream in the format `target`, and how the stream is framed; `None` for formats that do not stream. One that is `passing` only
 /// watches a stream that goes to the client as it is.
 #[must_use]
-        Api::VertexEmbed => vertex::embed::read_reply(body),
 pub fn reader(target: Api, passing: bool) -> Option<(Framing, Box<dyn StreamReader>)> {
     Some(match target {
         Api::Chat | Api::Completions => (Framing::Events, Box::new(openai::Reader::default())),
