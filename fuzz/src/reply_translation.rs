@@ -10,7 +10,7 @@ use lethe_wire::responses::Echo;
 use serde::de::IgnoredAny;
 
 /// Formats that are read, by the first byte of an input.
-pub const SOURCES: [Api; 13] = [
+pub const SOURCES: [Api; 14] = [
     Api::Chat,
     Api::Responses,
     Api::Messages,
@@ -24,6 +24,7 @@ pub const SOURCES: [Api; 13] = [
     Api::EmbedContent,
     Api::CohereEmbed,
     Api::OllamaEmbed,
+    Api::VertexEmbed,
 ];
 
 /// Whoever asked in `api`.

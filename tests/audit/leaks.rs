@@ -82,6 +82,23 @@ fn a_core_of_the_kernel() {
     assert_eq!((audited.code, &crash_row(&audited)["state"]), (0, &"exercised".into()), "{}", audited.shown());
 }
 
+/// Each format and endpoint of the plan: what a proxy writes down of a request there is found, and under that endpoint's name.
+#[test]
+fn a_file_of_bodies_of_every_format() {
+    for (dialect, endpoint) in [
+        ("openai", "POST /v1/completions"),
+        ("openai", "POST /v1/moderations"),
+        ("openai", "POST /v1/rerank"),
+        ("anthropic", "POST /v1/messages"),
+        ("gemini", "POST /v1beta/models/{model}:generateContent"),
+    ] {
+        let audited = with("append-file", "", &["--dialect", dialect, "--only", endpoint]);
+        assert_eq!(audited.code, 1, "{}", audited.shown());
+        let found = audited.findings("log");
+        assert!(found.iter().any(|finding| finding["content"]["endpoint"] == endpoint), "{endpoint}: {}", audited.shown());
+    }
+}
+
 /// The name is content, and so is not shown.
 #[test]
 fn a_file_named_by_content() {

@@ -41,10 +41,38 @@ fn has_protected_links(report: &serde_json::Value) {
     }
 }
 
+/// Every format and endpoint that Lethe serves went well, with its own provider behind it or translated.
+fn asks_in_every_format(audited: &Audited) {
+    const GEMINI: &str = "POST /v1beta/models/{model}:generateContent";
+    let rows = audited.report["rows"].as_array().expect("rows");
+    for (endpoint, outcome) in [
+        ("POST /v1/chat/completions", "success"),
+        ("POST /v1/responses", "success"),
+        ("POST /v1/completions", "success"),
+        ("POST /v1/embeddings", "success"),
+        ("POST /v1/moderations", "success"),
+        ("POST /v1/rerank", "success"),
+        ("POST /v1/messages", "success"),
+        ("POST /v1/messages", "stream"),
+        ("POST /v1/messages", "translated"),
+        ("POST /v1/messages", "translated, streamed"),
+        ("POST /v1/messages/count_tokens", "success"),
+        (GEMINI, "success"),
+        (GEMINI, "stream"),
+        (GEMINI, "translated"),
+        (GEMINI, "translated, streamed"),
+    ] {
+        let row = rows.iter().find(|row| row["endpoint"] == endpoint && row["outcome"] == outcome);
+        let row = row.unwrap_or_else(|| panic!("no row {endpoint}, {outcome}"));
+        assert_eq!((&row["state"], &row["status"]), (&"exercised".into(), &200.into()), "{row}");
+    }
+}
+
 #[test]
 fn it_is_clean_in_less_than_a_minute() {
     let audited = audit(&[]);
     is_clean(&audited);
+    asks_in_every_format(&audited);
     let report = &audited.report;
     assert!(report["duration_ms"].as_u64().expect("a duration") < 60_000, "{}", report["duration_ms"]);
     // A process that holds content wrote to no file, and was really looked at: it wrote to sockets.
@@ -58,6 +86,7 @@ fn it_is_clean_in_less_than_a_minute() {
 fn the_full_matrix_is_clean() {
     let audited = audit(&["--full"]);
     is_clean(&audited);
+    asks_in_every_format(&audited);
     assert!(audited.report["duration_ms"].as_u64().expect("a duration") < 300_000);
 }
 

@@ -54,6 +54,7 @@ fn clients_through_to_vectors() {
         plain("mistral", "/mistral/v1", ""),
         plain("ollama", "", ""),
         plain("openai", "/v1", "preset = \"openai\"\n"),
+        plain("vertex", "/v1", "project = \"project\"\nlocation = \"eu\"\n"),
     ] {
         through(&target, clients);
     }

@@ -46,22 +46,27 @@ fn row(name: &str, preset: &Preset) -> String {
 fn table() -> String {
     let mut table = String::from("| preset | provider | key | formats | models | zero retention |\n|---|---|---|---|---|---|\n");
     PRESETS.iter().for_each(|(name, preset)| table.push_str(&row(name, preset)));
-    table.push_str("\n| preset | set on every request | renamed | left out | kept, so refused |\n|---|---|---|---|---|\n");
+    table.push_str(
+        "\n| preset | set on every request | renamed | left out | kept, so refused | thoughts go back in | ids of calls |\n",
+    );
+    table.push_str("|---|---|---|---|---|---|---|\n");
     for (name, preset) in PRESETS.iter() {
-        let mut cells = [const { Vec::new() }; 3];
+        let mut cells = [const { Vec::new() }; 5];
         for (api, rules) in &preset.api {
             let said = |field: String| format!("`{field}` ({})", api.name());
-            let [forced, renamed, stripped] = &mut cells;
+            let [forced, renamed, stripped, thoughts, ids] = &mut cells;
             forced.extend(rules.force.iter().map(|(field, value)| said(format!("{field} = {value}"))));
             renamed.extend(rules.rename.iter().map(|(from, to)| said(format!("{from} → {to}"))));
             stripped.extend(rules.strip.iter().map(|field| said(field.clone())));
+            thoughts.extend(rules.thoughts.iter().map(|field| said(field.clone())));
+            ids.extend(rules.short_call_ids.then(|| format!("nine letters or digits ({})", api.name())));
         }
         let kept: Vec<String> = preset.retains.keys().map(|field| format!("`{field}`")).collect();
         if cells.iter().all(Vec::is_empty) && kept.is_empty() {
             continue;
         }
-        let [forced, renamed, stripped] = cells.map(|cell| cell.join(", "));
-        let _ = writeln!(table, "| `{name}` | {forced} | {renamed} | {stripped} | {} |", kept.join(", "));
+        let [forced, renamed, stripped, thoughts, ids] = cells.map(|cell| cell.join(", "));
+        let _ = writeln!(table, "| `{name}` | {forced} | {renamed} | {stripped} | {} | {thoughts} | {ids} |", kept.join(", "));
     }
     table
 }

@@ -191,6 +191,6 @@ const fn reference(api: Api) -> &'static str {
         Api::Moderations => "https://platform.openai.com/docs/api-reference/moderations/create",
         Api::Rerank => "https://docs.cohere.com/reference/rerank",
         Api::Responses => "https://platform.openai.com/docs/api-reference/responses/create",
-        Api::CohereChat | Api::CohereEmbed | Api::Converse | Api::OllamaChat | Api::OllamaEmbed => "",
+        Api::CohereChat | Api::CohereEmbed | Api::Converse | Api::OllamaChat | Api::OllamaEmbed | Api::VertexEmbed => "",
     }
 }

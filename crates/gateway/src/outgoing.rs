@@ -50,6 +50,15 @@ pub(crate) struct Ask {
     pub(crate) left_out: Vec<&'static str>,
 }
 
+/// A request in another format than the client's.
+struct Translated {
+    body: ContentBuf,
+    /// How the client is answered.
+    client: Client,
+    /// Each wish to cache is in it.
+    keeps_caches: bool,
+}
+
 impl Received {
     /// What `candidate` is sent.
     pub(crate) fn outgoing(&self, candidate: &Candidate) -> Result<Ask, Problem> {
@@ -98,7 +107,7 @@ impl Received {
             // What the features change in the body is read, or refused by name.
             ask.left_out.push("anthropic-beta");
         }
-        let (body, client) = self.translate(rules.api, candidate).map_err(refused)?;
+        let Translated { body, client, keeps_caches } = self.translate(rules.api, candidate, cache).map_err(refused)?;
         if formats::is_spoken_by_clients(rules.api) {
             let inspected = inspect(body.expose(), rules.api).map_err(refused)?;
             inspected.check(upstream.kind, rules).map_err(refused)?;
@@ -107,7 +116,7 @@ impl Received {
                 ask.left_out.push("reasoning");
             }
         }
-        if self.inspected.wants_cache() && cache && rules.api != Api::Converse {
+        if self.inspected.wants_cache() && cache && !keeps_caches {
             ask.left_out.push("cache_control");
         }
         ask.body = Rc::new(body);
@@ -116,7 +125,8 @@ impl Received {
         Ok(ask)
     }
 
-    fn translate(&self, target: Api, candidate: &Candidate) -> Result<(ContentBuf, Client), Refusal> {
+    /// The request in the format `target`, without its wishes to cache unless `cache` allows them.
+    fn translate(&self, target: Api, candidate: &Candidate, cache: bool) -> Result<Translated, Refusal> {
         let (api, body) = (self.asked.api, self.body.expose());
         let to = Sending { model: &candidate.model, max_output_tokens: candidate.max_output_tokens };
         let mut out = ContentBuf::with_capacity(body.len() + 1024);
@@ -125,7 +135,7 @@ impl Received {
             let request = lethe_wire::formats::read_embed_request(api, body)?;
             client.vectors = request.wanted();
             formats::write_embed_request(target, &request, &to, &mut out)?;
-            return Ok((out, client));
+            return Ok(Translated { body: out, client, keeps_caches: false });
         }
         let mut request = lethe_wire::formats::read_request(api, body)?;
         request.wanted.stream = self.stream;
@@ -136,8 +146,11 @@ impl Received {
         }
         // Usage is always asked for, and shown to those who want it.
         request.wanted.usage = false;
+        if !cache {
+            request.forget_caches();
+        }
         formats::write_request(target, &request, &to, &mut out)?;
-        Ok((out, client))
+        Ok(Translated { body: out, client, keeps_caches: formats::keeps_caches(target, &request, to.model) })
     }
 
     fn client(&self, wanted: Wanted) -> Client {

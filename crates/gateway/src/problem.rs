@@ -189,8 +189,14 @@ impl Problem {
                 Self::invalid(400, "bad_media", format!("`{name}` must be {expected}.")).param(*name)
             }
             Refusal::Untranslatable { field, target } => {
+                // Several answers to one request are several requests with one answer each.
+                let instead = if ["generationConfig.candidateCount", "n"].contains(field) {
+                    "Send one request for each answer"
+                } else {
+                    "Leave it out"
+                };
                 let message = format!(
-                    "This model's provider is asked in the format `{}`, which cannot express `{field}`. Leave it out, or choose a model whose provider takes your own format.",
+                    "This model's provider is asked in the format `{}`, which cannot express `{field}`. {instead}, or choose a model whose provider takes your own format.",
                     target.name()
                 );
                 Self::invalid(400, "unsupported_field", message).param(*field)

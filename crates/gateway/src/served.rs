@@ -38,9 +38,14 @@ const fn get(path: &'static str, id: &'static str, summary: &'static str, leads:
     Served { method: "GET", path, id, summary, leads, alias_of: None }
 }
 
-const fn alias(path: &'static str, id: &'static str, of: &'static str, leads: Leads) -> Served {
-    let method = if matches!(leads, Leads::Exchange(_)) { "POST" } else { "GET" };
-    Served { method, path, id, summary: "The same at another path", leads, alias_of: Some(of) }
+const SAME: &str = "The same at another path";
+
+const fn post_alias(path: &'static str, id: &'static str, of: &'static str, api: Api) -> Served {
+    Served { alias_of: Some(of), ..post(path, id, SAME, api) }
+}
+
+const fn get_alias(path: &'static str, id: &'static str, of: &'static str, leads: Leads) -> Served {
+    Served { alias_of: Some(of), ..get(path, id, SAME, leads) }
 }
 
 /// Every operation.
@@ -84,52 +89,37 @@ pub(crate) const SERVED: &[Served] = &[
     get("/v1beta/models", "listGeminiModels", "List the models (Gemini)", Leads::Models(Api::GenerateContent)),
     get("/v1beta/models/{model}", "getGeminiModel", "One model's entry (Gemini)", Leads::Model(Api::GenerateContent)),
     get("/openapi.json", "openapi", "This document", Leads::OpenApi),
-    alias("/chat/completions", "createChatCompletionAtRoot", "/v1/chat/completions", Leads::Exchange(Api::Chat)),
-    alias("/completions", "createCompletionAtRoot", "/v1/completions", Leads::Exchange(Api::Completions)),
-    alias("/embeddings", "createEmbeddingAtRoot", "/v1/embeddings", Leads::Exchange(Api::Embeddings)),
-    alias("/messages", "createMessageAtRoot", "/v1/messages", Leads::Exchange(Api::Messages)),
-    alias(
-        "/messages/count_tokens",
-        "countMessageTokensAtRoot",
-        "/v1/messages/count_tokens",
-        Leads::Exchange(Api::CountMessageTokens),
-    ),
-    alias("/moderations", "createModerationAtRoot", "/v1/moderations", Leads::Exchange(Api::Moderations)),
-    alias("/rerank", "rerankAtRoot", "/v1/rerank", Leads::Exchange(Api::Rerank)),
-    alias("/v2/rerank", "rerankAtV2", "/v1/rerank", Leads::Exchange(Api::Rerank)),
-    alias("/responses", "createResponseAtRoot", "/v1/responses", Leads::Exchange(Api::Responses)),
-    alias("/responses", "connectResponsesAtRoot", "/v1/responses", Leads::WebSocket),
-    alias("/models", "listModelsAtRoot", "/v1/models", Leads::Models(Api::Chat)),
-    alias("/models/{model}", "retrieveModelAtRoot", "/v1/models/{model}", Leads::Model(Api::Chat)),
-    alias(
+    post_alias("/chat/completions", "createChatCompletionAtRoot", "/v1/chat/completions", Api::Chat),
+    post_alias("/completions", "createCompletionAtRoot", "/v1/completions", Api::Completions),
+    post_alias("/embeddings", "createEmbeddingAtRoot", "/v1/embeddings", Api::Embeddings),
+    post_alias("/messages", "createMessageAtRoot", "/v1/messages", Api::Messages),
+    post_alias("/messages/count_tokens", "countMessageTokensAtRoot", "/v1/messages/count_tokens", Api::CountMessageTokens),
+    post_alias("/moderations", "createModerationAtRoot", "/v1/moderations", Api::Moderations),
+    post_alias("/rerank", "rerankAtRoot", "/v1/rerank", Api::Rerank),
+    post_alias("/v2/rerank", "rerankAtV2", "/v1/rerank", Api::Rerank),
+    post_alias("/responses", "createResponseAtRoot", "/v1/responses", Api::Responses),
+    get_alias("/responses", "connectResponsesAtRoot", "/v1/responses", Leads::WebSocket),
+    get_alias("/models", "listModelsAtRoot", "/v1/models", Leads::Models(Api::Chat)),
+    get_alias("/models/{model}", "retrieveModelAtRoot", "/v1/models/{model}", Leads::Model(Api::Chat)),
+    post_alias(
         "/v1/models/{model}:generateContent",
         "generateContentAtV1",
         "/v1beta/models/{model}:generateContent",
-        Leads::Exchange(Api::GenerateContent),
+        Api::GenerateContent,
     ),
-    alias(
+    post_alias(
         "/v1/models/{model}:streamGenerateContent",
         "streamGenerateContentAtV1",
         "/v1beta/models/{model}:streamGenerateContent",
-        Leads::Exchange(Api::GenerateContent),
+        Api::GenerateContent,
     ),
-    alias(
-        "/v1/models/{model}:countTokens",
-        "countTokensAtV1",
-        "/v1beta/models/{model}:countTokens",
-        Leads::Exchange(Api::CountTokens),
-    ),
-    alias(
-        "/v1/models/{model}:embedContent",
-        "embedContentAtV1",
-        "/v1beta/models/{model}:embedContent",
-        Leads::Exchange(Api::EmbedContent),
-    ),
-    alias(
+    post_alias("/v1/models/{model}:countTokens", "countTokensAtV1", "/v1beta/models/{model}:countTokens", Api::CountTokens),
+    post_alias("/v1/models/{model}:embedContent", "embedContentAtV1", "/v1beta/models/{model}:embedContent", Api::EmbedContent),
+    post_alias(
         "/v1/models/{model}:batchEmbedContents",
         "batchEmbedContentsAtV1",
         "/v1beta/models/{model}:batchEmbedContents",
-        Leads::Exchange(Api::EmbedContent),
+        Api::EmbedContent,
     ),
 ];
 

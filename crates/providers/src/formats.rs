@@ -8,7 +8,7 @@ use lethe_wire::passage::Framing;
 use lethe_wire::refusal::Refusal;
 use lethe_wire::{anthropic, gemini, openai, responses};
 
-use crate::{bedrock, cohere, ollama};
+use crate::{bedrock, cohere, ollama, vertex};
 
 /// Writes a request in the format `target`: to go on with a conversation, or to count its tokens.
 ///
@@ -29,6 +29,13 @@ pub fn write_request(target: Api, request: &Request<'_>, to: &Sending<'_>, out: 
     }
 }
 
+/// Whether each wish to cache of `request` is passed on by [`write_request`] toward `model`: a wish changes nothing of the answer, so that formats and models
+/// without caches go without it.
+#[must_use]
+pub fn keeps_caches(target: Api, request: &Request<'_>, model: &str) -> bool {
+    target == Api::Converse && bedrock::keeps_caches(request, model)
+}
+
 /// Writes a request for vectors.
 ///
 /// # Errors
@@ -44,6 +51,7 @@ pub fn write_embed_request(
         Api::Embeddings => embeddings::openai::write_request(request, to, out),
         Api::EmbedContent => embeddings::gemini::write_request(request, to, out),
         Api::OllamaEmbed => ollama::embed::write_request(request, to, out),
+        Api::VertexEmbed => vertex::embed::write_request(request, to, out),
         _ => Err(Refusal::Untranslatable { field: "the request", target }),
     }
 }
@@ -87,6 +95,7 @@ pub fn read_vectors(target: Api, body: &[u8]) -> Result<EmbedReply<'_>, Malforme
         Api::Embeddings => embeddings::openai::read_reply(body),
         Api::EmbedContent => embeddings::gemini::read_reply(body),
         Api::OllamaEmbed => ollama::embed::read_reply(body),
+        Api::VertexEmbed => vertex::embed::read_reply(body),
         _ => Err(Malformed),
     }
 }
@@ -111,5 +120,5 @@ pub fn reader(target: Api, passing: bool) -> Option<(Framing, Box<dyn StreamRead
 /// Whether clients speak `api` too: then what is written in it can be inspected like theirs.
 #[must_use]
 pub const fn is_spoken_by_clients(api: Api) -> bool {
-    !matches!(api, Api::CohereChat | Api::CohereEmbed | Api::Converse | Api::OllamaChat | Api::OllamaEmbed)
+    !matches!(api, Api::CohereChat | Api::CohereEmbed | Api::Converse | Api::OllamaChat | Api::OllamaEmbed | Api::VertexEmbed)
 }

@@ -1,7 +1,7 @@
 //! How each provider is spoken to: pure conversion, no I/O, one file per dialect.
 //!
-//! [`head`] is what a request begins with, whoever it goes to. Formats that only providers speak ([`bedrock`], [`cohere`], [`ollama`]) are read and
-//! written here; those that clients speak as well are in `lethe-wire`.
+//! [`head`] is what a request begins with, whoever it goes to. Formats that only providers speak ([`bedrock`], [`cohere`], [`ollama`], [`vertex`]) are
+//! read and written here; those that clients speak as well are in `lethe-wire`.
 
 pub mod anthropic;
 mod azure;
@@ -16,7 +16,7 @@ mod mistral;
 pub mod ollama;
 mod openai;
 mod read;
-mod vertex;
+pub mod vertex;
 
 pub use call::{Call, Credential};
 pub use head::head;

@@ -28,6 +28,7 @@ pub(crate) const fn path(api: Api) -> Option<&'static str> {
         | Api::EmbedContent
         | Api::GenerateContent
         | Api::OllamaChat
-        | Api::OllamaEmbed => None,
+        | Api::OllamaEmbed
+        | Api::VertexEmbed => None,
     }
 }

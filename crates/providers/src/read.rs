@@ -1,6 +1,7 @@
 //! What answers of several providers are read with.
 
-use lethe_wire::conversation::{Malformed, Str, Usage};
+use lethe_wire::conversation::{Json, Malformed, Str, Usage};
+use lethe_wire::embeddings::Vector;
 use lethe_wire::json::{Cursor, Kind};
 
 /// More calls than a model makes at once.
@@ -20,6 +21,19 @@ pub(crate) fn count(value: &mut Cursor<'_>) -> Result<Option<u32>, Malformed> {
 pub(crate) fn said<'a>(value: &mut Cursor<'a>) -> Result<Option<Str<'a>>, Malformed> {
     let text = Str::from(value.string()?);
     Ok(Some(text).filter(|text| !text.is_empty()))
+}
+
+/// Vectors: an array of arrays of numbers.
+pub(crate) fn vectors<'a>(value: &mut Cursor<'a>) -> Result<Vec<Vector<'a>>, Malformed> {
+    let mut vectors = Vec::new();
+    value.array(|item| {
+        if item.kind()? != Kind::Array {
+            return Err(Malformed);
+        }
+        vectors.push(Vector::Numbers(Json::read(item)?));
+        Ok(())
+    })?;
+    Ok(vectors)
 }
 
 /// The words of a provider that failed, wherever in `body` they are; nothing if it has none.

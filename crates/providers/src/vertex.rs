@@ -3,6 +3,8 @@
 //! Anthropic's models take Anthropic's format, with the model in the path and not in the body, and the version in the body: presets say so by
 //! `strip = ["model"]` and `force = { anthropic_version = "vertex-2023-10-16" }`. Counting names no model in the path and keeps it in the body.
 
+pub mod embed;
+
 use lethe_types::Api;
 
 use crate::call::Call;
@@ -18,6 +20,7 @@ pub(crate) fn place(call: &Call<'_>) -> Option<Place> {
         (Api::CountTokens | Api::GenerateContent, _) => ["/publishers/google/models/", &model(), gemini::action(call)?].concat(),
         (Api::Messages, false) => ["/publishers/anthropic/models/", &model(), ":rawPredict"].concat(),
         (Api::Messages, true) => ["/publishers/anthropic/models/", &model(), ":streamRawPredict"].concat(),
+        (Api::VertexEmbed, _) => ["/publishers/google/models/", &model(), ":predict"].concat(),
         _ => return None,
     };
     Some(Place::bearer(path))

@@ -109,6 +109,7 @@ fn each_dialect_has_its_places() {
         (Vertex, Api::Messages, VERTEX, true, Some("/publishers/anthropic/models/a%2Fb%3A1:streamRawPredict")),
         (Vertex, Api::CountMessageTokens, VERTEX, false, Some("/publishers/anthropic/models/count-tokens:rawPredict")),
         (Vertex, Api::Chat, VERTEX, false, Some("/endpoints/openapi/chat/completions")),
+        (Vertex, Api::VertexEmbed, VERTEX, false, Some("/publishers/google/models/a%2Fb%3A1:predict")),
         (Bedrock, Api::Converse, "", false, Some("/model/a%2Fb%3A1/converse")),
         (Bedrock, Api::Converse, "", true, Some("/model/a%2Fb%3A1/converse-stream")),
         (Bedrock, Api::Chat, "", true, Some("/openai/v1/chat/completions")),

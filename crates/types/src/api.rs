@@ -40,6 +40,8 @@ pub enum Api {
     Rerank,
     /// OpenAI `POST /v1/responses`
     Responses,
+    /// Vertex AI `POST …/publishers/google/models/{model}:predict` of a model for embeddings
+    VertexEmbed,
 }
 
 /// What a model can be asked for, whichever format it is asked in.
@@ -62,7 +64,7 @@ pub enum Capability {
 
 impl Api {
     /// Every format, in alphabetical order.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Chat,
         Self::CohereChat,
         Self::CohereEmbed,
@@ -79,6 +81,7 @@ impl Api {
         Self::OllamaEmbed,
         Self::Rerank,
         Self::Responses,
+        Self::VertexEmbed,
     ];
 
     /// The name in configuration, presets and documents.
@@ -101,6 +104,7 @@ impl Api {
             Self::OllamaEmbed => "ollama_embed",
             Self::Rerank => "rerank",
             Self::Responses => "responses",
+            Self::VertexEmbed => "vertex_embed",
         }
     }
 
@@ -120,7 +124,9 @@ impl Api {
             Self::Responses => Capability::Chat,
             Self::Completions => Capability::Completions,
             Self::CountMessageTokens | Self::CountTokens => Capability::CountTokens,
-            Self::CohereEmbed | Self::EmbedContent | Self::Embeddings | Self::OllamaEmbed => Capability::Embeddings,
+            Self::CohereEmbed | Self::EmbedContent | Self::Embeddings | Self::OllamaEmbed | Self::VertexEmbed => {
+                Capability::Embeddings
+            }
             Self::Moderations => Capability::Moderations,
             Self::Rerank => Capability::Rerank,
         }
@@ -133,7 +139,9 @@ impl Api {
             Self::Chat | Self::CohereChat | Self::Converse | Self::OllamaChat => Operation::Chat,
             Self::Completions => Operation::Completions,
             Self::CountMessageTokens | Self::CountTokens => Operation::CountTokens,
-            Self::CohereEmbed | Self::EmbedContent | Self::Embeddings | Self::OllamaEmbed => Operation::Embeddings,
+            Self::CohereEmbed | Self::EmbedContent | Self::Embeddings | Self::OllamaEmbed | Self::VertexEmbed => {
+                Operation::Embeddings
+            }
             Self::GenerateContent => Operation::GenerateContent,
             Self::Messages => Operation::Messages,
             Self::Moderations => Operation::Moderations,

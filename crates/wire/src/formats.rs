@@ -16,7 +16,7 @@ pub(crate) fn shape(api: Api) -> &'static dyn Shape {
         Api::CountMessageTokens => &anthropic::CountShape,
         Api::CountTokens => &gemini::CountShape,
         Api::EmbedContent => &gemini::EmbedShape,
-        Api::CohereEmbed | Api::Embeddings | Api::OllamaEmbed => &openai::EmbeddingsShape,
+        Api::CohereEmbed | Api::Embeddings | Api::OllamaEmbed | Api::VertexEmbed => &openai::EmbeddingsShape,
         Api::GenerateContent => &gemini::GenerateShape,
         Api::Messages => &anthropic::MessagesShape,
         Api::Moderations => &openai::ModerationsShape,

@@ -1,5 +1,6 @@
 //! Which provider serves a request, which is asked when that one fails, and which is left alone: every request is counted where it arrives.
 
+mod caches;
 mod change;
 mod choice;
 mod fallback;

@@ -160,6 +160,11 @@ fn what_one_format_cannot_say_goes_to_a_route_that_can() {
     assert_eq!([asked(&server, "x-text"), asked(&server, "plain-two")], [1, 1]);
     let refused = client.post(CHAT, &chat("one", r#","n":2"#));
     assert_eq!((refused.status, refused.code().as_str()), (400, "unsupported_field"), "{}", refused.text());
+    let said = &refused.json()["error"];
+    assert_eq!(said["param"], "n");
+    assert!(said["message"].as_str().is_some_and(|said| said.contains("Send one request for each answer")), "{said}");
+    let otherwise = client.post(CHAT, &chat("one", r#","seed":2"#)).json();
+    assert!(!otherwise["error"]["message"].as_str().is_some_and(|said| said.contains("each answer")), "{otherwise}");
     // Where nobody else can be told it, the answer of the one who failed is passed, with everything that it says.
     let failed = client.post(CHAT, &chat("failing", r#","n":2"#));
     assert_eq!(told(&failed), (429, "plain", "1"), "{}", failed.text());

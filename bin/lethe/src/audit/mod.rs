@@ -101,6 +101,7 @@ pub(crate) struct Args {
 enum Dialect {
     Openai,
     Anthropic,
+    Gemini,
 }
 
 pub(crate) fn run(args: Args) -> Result<(), Failure> {

@@ -13,8 +13,16 @@ use super::certificates::Certificates;
 use crate::failure::Failure;
 use crate::up::Ready;
 
-/// What the model is called; it serves every operation.
+/// What the main model is called; its provider speaks OpenAI's dialect.
 pub(super) const MODEL: &str = "audit";
+/// The providers behind it, all of them the scripted one: id, dialect, preset, the base URL's path, and what its model serves besides the main one's.
+const PROVIDERS: [(&str, &str, &str, &str, &[&str]); 5] = [
+    ("scripted", "openai", "openai-compatible", "/v1", &["chat", "completions", "embeddings"]),
+    ("anthropic", "anthropic", "anthropic", "/v1", &["chat", "count_tokens"]),
+    ("gemini", "gemini", "gemini", "/v1beta", &["chat"]),
+    ("moderations", "openai", "openai", "/v1", &["moderations"]),
+    ("rerank", "openai", "jina", "/v1", &["rerank"]),
+];
 const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// It ends, and then its folder goes, when this is dropped.
@@ -32,22 +40,38 @@ struct Files {
     provider_key: PathBuf,
 }
 
+/// Models of endpoints that the main one does not serve, by the beginnings of their paths.
+pub(super) fn models() -> Vec<(String, String)> {
+    [("/messages", "anthropic"), ("/models/", "gemini"), ("/moderations", "moderations"), ("/rerank", "rerank")]
+        .map(|(path, id)| (path.to_owned(), model_of(id)))
+        .to_vec()
+}
+
+fn model_of(provider: &str) -> String {
+    if provider == "scripted" { MODEL.to_owned() } else { format!("{MODEL}-{provider}") }
+}
+
 fn configuration(provider: SocketAddr, files: &Files) -> String {
     let Files { authority, chain, key, provider_key } = files;
-    let (authority, chain) = (authority.display(), chain.display());
-    // The time limits are short so that the rows about a silent provider are.
-    format!(
-        "[gateway]\nlisten = \"127.0.0.1:0\"\ntls = {{ cert = \"{chain}\", key = \"{}\" }}\nmax_body_mib = 4\nbody_idle_seconds = 2\n\n\
-         [[provider]]\nid = \"scripted\"\ndialect = \"openai\"\npreset = \"openai-compatible\"\nbase_url = \"https://localhost:{}/v1\"\n\
-         ca = \"{authority}\"\n\
-         api_key = {{ file = \"{}\" }}\nallow_private_network = true\nfirst_byte_seconds = 2\nidle_seconds = 2\n\
-         [provider.terms]\ntraining = \"never\"\nretention_days = 0\nagreement = \"the audit's own\"\nreviewed = 2026-01-01\n\
-         review_due = 2099-01-01\n\n\
-         [[model]]\nid = \"{MODEL}\"\noperations = [\"chat\", \"embeddings\"]\nroutes = [{{ provider = \"scripted\", model = \"{MODEL}\" }}]\n",
-        key.display(),
-        provider.port(),
-        provider_key.display()
-    )
+    let mut text = format!(
+        "[gateway]\nlisten = \"127.0.0.1:0\"\ntls = {{ cert = \"{}\", key = \"{}\" }}\nmax_body_mib = 4\nbody_idle_seconds = 2\n\n",
+        chain.display(),
+        key.display()
+    );
+    for (id, dialect, preset, path, operations) in PROVIDERS {
+        let (port, model) = (provider.port(), model_of(id));
+        // The time limits are short so that the rows about a silent provider are.
+        text += &format!(
+            "[[provider]]\nid = \"{id}\"\ndialect = \"{dialect}\"\npreset = \"{preset}\"\nbase_url = \"https://localhost:{port}{path}\"\n\
+             ca = \"{}\"\napi_key = {{ file = \"{}\" }}\nallow_private_network = true\nfirst_byte_seconds = 2\nidle_seconds = 2\n\
+             [provider.terms]\ntraining = \"never\"\nretention_days = 0\nagreement = \"the audit's own\"\nreviewed = 2026-01-01\n\
+             review_due = 2099-01-01\n\n\
+             [[model]]\nid = \"{model}\"\noperations = {operations:?}\nroutes = [{{ provider = \"{id}\", model = \"{model}\" }}]\n\n",
+            authority.display(),
+            provider_key.display()
+        );
+    }
+    text
 }
 
 impl Own {

@@ -17,6 +17,9 @@ use crate::up::Ready;
 /// Parts of Lethe that hold content, or may come near it, and may write no file.
 const CONFINED: &[&str] = &["dialer", "engine", "gateway", "node"];
 
+/// The main endpoint of Gemini's dialect, in a report.
+const GEMINI: &str = "POST /v1beta/models/{model}:generateContent";
+
 /// An audit that can begin.
 pub(super) struct Subject {
     pub(super) audit: Audit,
@@ -44,6 +47,7 @@ pub(super) fn of(args: &Args) -> Result<Subject, Failure> {
             let authority = certificates.authority.as_bytes();
             let mut audit = lethe(&own.ready, &own.state(), own::MODEL, Some(provider), Some(authority))?;
             audit.name = "a lethe of its own".to_owned();
+            audit.target.models = own::models();
             audit.watch.push(own.folder().to_owned());
             audit.spawned = own.take();
             // It is the audit's own, and comes back.
@@ -56,13 +60,19 @@ pub(super) fn of(args: &Args) -> Result<Subject, Failure> {
         audit.crash = Crash::Allowed;
     }
     let dialect = audit.target.dialect();
-    (audit.plan, audit.plan_name) = if args.full { (Plan::full(dialect), "full") } else { (Plan::quick(dialect), "quick") };
+    // A Lethe of the audit's own has a provider of each dialect.
+    let (full, quick) = match &subject.own {
+        Some(_) => (Plan::full_of_every_dialect(), Plan::quick_of_every_dialect()),
+        None => (Plan::full(dialect), Plan::quick(dialect)),
+    };
+    (audit.plan, audit.plan_name) = if args.full { (full.clone(), "full") } else { (quick, "quick") };
     if !args.only.is_empty() {
         // What is asked for by name is played, quick or not.
-        audit.plan.rows = Plan::full(dialect).rows;
+        audit.plan.rows = full.rows;
         audit.plan.rows.retain(|row| args.only.iter().any(|start| row.begins(start)));
         let crash = match dialect {
             Dialect::Anthropic => ["POST /v1/messages", "/v1/messages", CRASH],
+            Dialect::Gemini => [GEMINI, GEMINI.trim_start_matches("POST "), CRASH],
             Dialect::OpenAi => ["POST /v1/chat/completions", "/v1/chat/completions", CRASH],
         };
         if !args.only.iter().any(|start| crash.iter().any(|name| name.starts_with(start.as_str()))) {
@@ -162,6 +172,7 @@ fn other(args: &Args, url: &str) -> Result<Subject, Failure> {
     let dialect = match args.dialect {
         Spoken::Openai => Dialect::OpenAi,
         Spoken::Anthropic => Dialect::Anthropic,
+        Spoken::Gemini => Dialect::Gemini,
     };
     let key = args.key.as_deref().map(secret).transpose()?.unwrap_or_else(|| "none".to_owned());
     let key = Key::new(&key).ok_or_else(|| Failure::usage("--key: it could not stand in a header"))?;
@@ -187,7 +198,8 @@ fn other(args: &Args, url: &str) -> Result<Subject, Failure> {
         let environment = [
             ("LETHE_AUDIT_PROVIDER", upstream.clone()),
             ("OPENAI_BASE_URL", format!("{upstream}/v1")),
-            ("ANTHROPIC_BASE_URL", upstream),
+            ("ANTHROPIC_BASE_URL", upstream.clone()),
+            ("GOOGLE_GEMINI_BASE_URL", upstream),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", sink.url()),
             ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf".to_owned()),
         ];

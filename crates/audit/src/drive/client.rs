@@ -63,6 +63,8 @@ pub struct Request {
     pub method: &'static str,
     /// From the root, with query.
     pub path: String,
+    /// Whose header the key stands in; the target's own dialect's if none is said.
+    pub dialect: Option<Dialect>,
     /// Besides host, key, length and type.
     pub headers: Vec<(String, String)>,
     pub content_type: String,
@@ -138,8 +140,9 @@ impl Client {
             "{} {} HTTP/1.1\r\nhost: {}\r\nuser-agent: lethe-audit\r\naccept: */*\r\n",
             request.method, request.path, self.host
         );
-        match self.dialect {
+        match request.dialect.unwrap_or(self.dialect) {
             Dialect::Anthropic => head += &format!("x-api-key: {key}\r\nanthropic-version: 2023-06-01\r\n"),
+            Dialect::Gemini => head += &format!("x-goog-api-key: {key}\r\n"),
             Dialect::OpenAi => head += &format!("authorization: Bearer {key}\r\n"),
         }
         for (name, value) in self.headers.iter().chain(&request.headers) {

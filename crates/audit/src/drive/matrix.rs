@@ -116,6 +116,19 @@ impl Plan {
         Self { rows, limits: Limits { patience: Duration::from_millis(400), ..Limits::default() } }
     }
 
+    /// Every row of every dialect, for a target that speaks them all.
+    #[must_use]
+    pub fn full_of_every_dialect() -> Self {
+        Self { rows: rows::of_every_dialect(), limits: Limits::default() }
+    }
+
+    /// One row of each kind of outcome, and of each dialect and endpoint what goes well.
+    #[must_use]
+    pub fn quick_of_every_dialect() -> Self {
+        let rows = rows::of_every_dialect().into_iter().filter(|row| row.quick).collect();
+        Self { rows, ..Self::quick(Dialect::OpenAi) }
+    }
+
     /// Leaves the rows that begin with each of these ([`Row::begins`]).
     #[must_use]
     pub fn only(mut self, starts: &[&str]) -> Self {

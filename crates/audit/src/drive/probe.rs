@@ -53,19 +53,25 @@ pub struct Up {
     pub through_provider: bool,
 }
 
-fn path(target: &Target) -> &'static str {
-    match target.dialect {
-        Dialect::Anthropic => "/messages",
-        Dialect::OpenAi => "/chat/completions",
+/// A question in the target's dialect, with so many tokens for the answer.
+fn question(target: &Target, text: &str, tokens: u32, stream: bool) -> Request {
+    let (path, mut body) = match (target.dialect, stream) {
+        (Dialect::Gemini, stream) => (
+            if stream { "/models/{model}:streamGenerateContent?alt=sse" } else { "/models/{model}:generateContent" },
+            json!({"contents": [{"role": "user", "parts": [{"text": text}]}], "generationConfig": {"maxOutputTokens": tokens}}),
+        ),
+        (dialect, _) => {
+            let path = if dialect == Dialect::Anthropic { "/messages" } else { "/chat/completions" };
+            let asked = json!([{"role": "user", "content": text}]);
+            (path, json!({"model": target.model_for(path), "max_tokens": tokens, "messages": asked}))
+        }
+    };
+    if stream && target.dialect != Dialect::Gemini {
+        body["stream"] = json!(true);
     }
-}
-
-fn question(target: &Target, text: &str) -> Request {
-    let path = path(target);
-    let body = json!({"model": target.model_for(path), "max_tokens": 16, "messages": [{"role": "user", "content": text}]});
     Request {
         method: "POST",
-        path: format!("{}{path}", target.base),
+        path: target.path_of(target.dialect, path),
         content_type: "application/json".to_owned(),
         body: body.to_string().into_bytes(),
         ..Request::default()
@@ -79,7 +85,7 @@ fn question(target: &Target, text: &str) -> Request {
 pub fn hold(target: &Target, provider: &Provider, text: &str, limit: Duration) -> Result<(Client, bool), Broken> {
     provider.play(Scene { way: Way::Hang, needles: vec![text.to_owned()], ..Scene::default() });
     let mut client = Client::connect(target, limit)?;
-    client.send(&question(target, text), limit);
+    client.send(&question(target, text, 16, false), limit);
     let arrived = provider.wait(limit, |seen| seen.iter().any(|seen| seen.needles > 0));
     Ok((client, arrived))
 }
@@ -105,15 +111,8 @@ pub fn interrupt(
     patience: Duration,
 ) -> Result<(Client, bool), Broken> {
     let Interrupted { prompt, header, completion } = in_flight;
-    let path = path(target);
     let text = format!("{prompt} Count from one to ten thousand in words, and leave none out.");
-    let body = json!({
-        "model": target.model_for(path),
-        "max_tokens": 2048,
-        "stream": true,
-        "messages": [{"role": "user", "content": text}],
-    });
-    let mut request = Request { body: body.to_string().into_bytes(), ..question(target, "") };
+    let mut request = question(target, &text, 2048, true);
     request.headers.push(("x-audit-note".to_owned(), (*header).to_owned()));
     if let Some(provider) = provider {
         let script = Script { text: completion.unwrap_or_default().to_owned(), ..Script::default() };
@@ -142,7 +141,7 @@ pub fn probe(target: &Target, provider: Option<&Provider>, limit: Duration) -> R
         provider.play(Scene { way: Way::Well, script, ..Scene::default() });
     }
     let mut client = Client::connect(target, limit).map_err(NoVerdict::TargetDown)?;
-    let answer = client.exchange(&question(target, "Say hello."), limit).map_err(NoVerdict::TargetDown)?;
+    let answer = client.exchange(&question(target, "Say hello.", 16, false), limit).map_err(NoVerdict::TargetDown)?;
     let called = provider.map(|provider| provider.seen().iter().any(|seen| seen.method == "POST"));
     match (answer.status, called) {
         // A refusal after the provider was called is about the target's own key, not the client's.

@@ -2,6 +2,7 @@
 
 mod answer;
 mod anthropic;
+mod gemini;
 mod openai;
 mod responses;
 mod scene;

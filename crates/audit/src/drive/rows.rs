@@ -2,10 +2,12 @@
 
 mod abuse;
 mod chat;
+mod gemini;
 mod messages;
 mod openai;
 mod outcomes;
 pub(super) mod polls;
+mod translated;
 
 use super::matrix::{Class, Row};
 use super::stage::{Shape, Stage, Step};
@@ -25,6 +27,7 @@ fn rows_of(shape: &'static Shape, own: &[Own]) -> Vec<Row> {
 pub(super) fn all(dialect: Dialect) -> Vec<Row> {
     let (shapes, own): (&[&'static Shape], Vec<Row>) = match dialect {
         Dialect::Anthropic => (&[&messages::MESSAGES, &messages::COUNT_TOKENS], messages::own()),
+        Dialect::Gemini => (&[&gemini::GENERATE], gemini::own()),
         Dialect::OpenAi => (
             &[
                 &chat::CHAT,
@@ -44,5 +47,31 @@ pub(super) fn all(dialect: Dialect) -> Vec<Row> {
     let mut rows: Vec<Row> = shapes.iter().flat_map(|shape| outcomes::of(shape)).collect();
     rows.extend(own);
     rows.extend(abuse::of(shapes[0]));
+    rows
+}
+
+/// What else a quick run of every dialect plays, of dialects other than OpenAI's.
+const QUICK_ELSEWHERE: &[&str] = &[
+    "success",
+    "stream",
+    "provider error 400 that echoes",
+    "client gone mid-stream",
+    "tools",
+    "translated",
+    "translated, streamed",
+];
+
+/// Every row of every dialect, for a target that speaks them all; OpenAI's come last, with the ones that could take the target down.
+pub(super) fn of_every_dialect() -> Vec<Row> {
+    let main = all(Dialect::OpenAi);
+    let others = [Dialect::Anthropic, Dialect::Gemini].into_iter().flat_map(all).chain(translated::own());
+    let others = others.filter(|row| main.iter().all(|known| (known.endpoint, known.outcome) != (row.endpoint, row.outcome)));
+    let mut rows: Vec<Row> = others.collect();
+    for row in &mut rows {
+        row.quick = QUICK_ELSEWHERE.contains(&row.outcome);
+    }
+    // Of the endpoints that a quick run of one dialect leaves out, the success is played: behind each is another provider.
+    let success = |row: Row| Row { quick: row.quick || row.outcome == "success", ..row };
+    rows.extend(main.into_iter().map(success));
     rows
 }

@@ -12,7 +12,7 @@ use super::http::End;
 use super::matrix::{Answered, Limits, Observation, Observed, Row, RowResult, State, Why};
 use super::media;
 use super::provider::{Provider, Scene, Script, Seen, Way};
-use super::target::Target;
+use super::target::{Dialect, Target};
 
 /// Numbers of an embedding.
 const DIMENSIONS: usize = 256;
@@ -59,8 +59,9 @@ impl Ask {
 
 /// An endpoint: what is sent to it and what a provider says there.
 pub(super) struct Shape {
+    pub(super) dialect: Dialect,
     pub(super) endpoint: &'static str,
-    /// After the target's base.
+    /// After the base of its dialect; `{model}` in it stands for the model.
     pub(super) path: &'static str,
     pub(super) streams: bool,
     /// Makes the prompt's canaries.
@@ -94,6 +95,7 @@ pub(super) struct Stage<'a> {
     sent_is_enough: bool,
     /// There is no such path, and that is the row's point.
     missing_is_refusal: bool,
+    main_model: bool,
     /// Answers of this row, each with those of its canaries that do not belong there.
     answered: Vec<(Vec<u8>, Vec<Id>)>,
     /// Requests seen in scenes that this row has left behind.
@@ -128,6 +130,7 @@ impl<'a> Stage<'a> {
             broken: None,
             sent_is_enough: false,
             missing_is_refusal: false,
+            main_model: false,
             answered: Vec::new(),
             seen_before: Vec::new(),
         }
@@ -139,7 +142,12 @@ impl<'a> Stage<'a> {
     }
 
     pub(super) fn model(&self) -> String {
-        self.target.model_for(self.row.shape.path).to_owned()
+        if self.main_model { self.target.model.clone() } else { self.target.model_for(self.row.shape.path).to_owned() }
+    }
+
+    /// Asks for the target's main model, whose provider may speak another dialect than the row's.
+    pub(super) fn ask_main_model(&mut self) {
+        self.main_model = true;
     }
 
     fn label(&self, direction: Direction, modality: Modality) -> Label {
@@ -244,9 +252,18 @@ impl<'a> Stage<'a> {
         provider.play(Scene { way, script, needles: self.needles.clone(), secret });
     }
 
-    pub(super) fn request(&self, path: &str, ask: Ask) -> Request {
+    pub(super) fn request(&self, path: &str, mut ask: Ask) -> Request {
+        let dialect = self.row.shape.dialect;
+        let mut path = self.target.path_of(dialect, &path.replace("{model}", &self.model()));
+        // Gemini's clients ask for events by the path.
+        if let (Dialect::Gemini, Ask::Json(Value::Object(members))) = (dialect, &mut ask)
+            && members.get("stream") == Some(&Value::Bool(true))
+        {
+            members.remove("stream");
+            path = path.replace(":generateContent", ":streamGenerateContent?alt=sse");
+        }
         let (content_type, body) = ask.into_parts();
-        Request { method: "POST", path: format!("{}{path}", self.target.base), content_type, body, ..Request::default() }
+        Request { method: "POST", path, dialect: Some(dialect), content_type, body, ..Request::default() }
     }
 
     pub(super) fn connect(&mut self) -> Result<Client, Stop> {

@@ -12,6 +12,7 @@ use rustls::{ClientConfig, RootCertStore};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
     Anthropic,
+    Gemini,
     OpenAi,
 }
 
@@ -71,7 +72,7 @@ impl std::error::Error for BadTarget {}
 pub struct Target {
     pub(super) host: String,
     pub(super) port: u16,
-    /// What stands before `/chat/completions`: `/v1` unless the address says otherwise.
+    /// What stands before `/chat/completions`: `/v1` unless the address says otherwise; `/v1beta` for Gemini's dialect.
     pub(super) base: String,
     pub(super) tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     pub(super) key: Key,
@@ -115,7 +116,7 @@ impl Target {
             return Err(BadTarget::Host);
         }
         let path = path.trim_end_matches('/');
-        let base = if path.is_empty() { "/v1".to_owned() } else { path.to_owned() };
+        let base = if path.is_empty() { base_of(dialect).to_owned() } else { path.to_owned() };
         let tls = if secure { Some(trust(host, ca)?) } else { None };
         Ok(Self {
             host: host.to_owned(),
@@ -167,11 +168,29 @@ impl Target {
 
     /// Where health and metrics are: the address without its `/v1`.
     pub(super) fn root(&self) -> &str {
-        self.base.strip_suffix("/v1").unwrap_or(&self.base)
+        self.base.strip_suffix(base_of(self.dialect)).unwrap_or(&self.base)
+    }
+
+    /// The path of an endpoint of `dialect`, from the root; `{model}` in it becomes the endpoint's model.
+    pub(super) fn path_of(&self, dialect: Dialect, path: &str) -> String {
+        let path = path.replace("{model}", self.model_for(path));
+        if dialect == self.dialect {
+            format!("{}{path}", self.base)
+        } else {
+            format!("{}{}{path}", self.root(), base_of(dialect))
+        }
     }
 
     pub(super) fn model_for(&self, path: &str) -> &str {
         self.models.iter().find(|(endpoint, _)| path.starts_with(endpoint.as_str())).map_or(&self.model, |(_, model)| model)
+    }
+}
+
+/// What stands before the endpoints of `dialect` where nothing else is said.
+const fn base_of(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Anthropic | Dialect::OpenAi => "/v1",
+        Dialect::Gemini => "/v1beta",
     }
 }
 

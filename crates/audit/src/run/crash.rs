@@ -60,6 +60,7 @@ pub(super) struct Played {
 fn endpoint(audit: &Audit) -> &'static str {
     match audit.target.dialect() {
         drive::Dialect::Anthropic => "POST /v1/messages",
+        drive::Dialect::Gemini => "POST /v1beta/models/{model}:generateContent",
         drive::Dialect::OpenAi => "POST /v1/chat/completions",
     }
 }

@@ -23,6 +23,7 @@ pub(super) fn target(audit: &Audit) -> Target {
         url: audit.url.clone(),
         dialect: match audit.target.dialect() {
             Dialect::Anthropic => "anthropic".to_owned(),
+            Dialect::Gemini => "gemini".to_owned(),
             Dialect::OpenAi => "openai".to_owned(),
         },
         model: audit.target.model().to_owned(),

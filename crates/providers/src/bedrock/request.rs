@@ -7,12 +7,13 @@ use lethe_wire::conversation::{Format, Json, Message, PartKind, Request, Role, S
 use lethe_wire::refusal::Refusal;
 use lethe_wire::write::Writer;
 
+use super::cache::Points;
 use super::content::{Names, write_part};
 use super::family::Family;
 
 const TARGET: Api = Api::Converse;
 
-/// Writes a request. Wishes to cache are left out: a cache point would be one for everybody who shares the credential.
+/// Writes a request. Wishes to cache become cache points where the model takes them; where caching is off, the caller has taken them out.
 ///
 /// # Errors
 /// [`Refusal::Untranslatable`] for what this format cannot express; `out` then holds half a text.
@@ -22,7 +23,7 @@ pub fn write_request(request: &Request<'_>, to: &Sending<'_>, out: &mut ContentB
 
 fn write(request: &Request<'_>, to: &Sending<'_>, out: &mut ContentBuf) -> Result<(), Refusal> {
     request.refuse_own(TARGET)?;
-    let family = Family::of(to.model);
+    let (family, points) = (Family::of(to.model), Points::of(to.model));
     for (given, field) in [
         (request.frequency_penalty.is_some(), "frequency_penalty"),
         (request.presence_penalty.is_some(), "presence_penalty"),
@@ -36,9 +37,9 @@ fn write(request: &Request<'_>, to: &Sending<'_>, out: &mut ContentBuf) -> Resul
         }
     }
     Writer::new(out).try_object(|json| {
-        write_messages(json, request)?;
+        write_messages(json, request, points)?;
         write_limits(json, request);
-        write_tools(json, request)?;
+        write_tools(json, request, points)?;
         family.write_own(json, request)?;
         write_output(json, request, family);
         Ok(())
@@ -51,7 +52,7 @@ fn has_instructions_inside(request: &Request<'_>) -> bool {
     said.any(|message| message.role == Role::System)
 }
 
-fn write_messages(json: &mut Writer<'_>, request: &Request<'_>) -> Result<(), Refusal> {
+fn write_messages(json: &mut Writer<'_>, request: &Request<'_>, points: Points) -> Result<(), Refusal> {
     let mut names = Names::default();
     let said = || request.messages.iter().filter(|message| message.role != Role::System);
     json.key("messages").try_array(|json| {
@@ -66,7 +67,11 @@ fn write_messages(json: &mut Writer<'_>, request: &Request<'_>) -> Result<(), Re
                 json.constant("role", if first.role == Role::Assistant { "assistant" } else { "user" });
                 json.key("content").try_array(|json| {
                     let mut parts = turn.iter().flat_map(|message| &message.parts);
-                    parts.try_for_each(|part| write_part(json, part, &mut names))
+                    parts.try_for_each(|part| {
+                        write_part(json, part, &mut names)?;
+                        points.write_behind(json, part);
+                        Ok::<(), Refusal>(())
+                    })
                 })
             })?;
         }
@@ -76,12 +81,17 @@ fn write_messages(json: &mut Writer<'_>, request: &Request<'_>) -> Result<(), Re
     for part in request.messages.iter().filter(|message| message.role == Role::System).flat_map(|message| &message.parts) {
         match &part.kind {
             PartKind::Text(text) if text.is_empty() => {}
-            PartKind::Text(text) => instructions.push(text),
+            PartKind::Text(text) => instructions.push((text, part)),
             _ => return Err(Refusal::of_field("messages.content", TARGET)),
         }
     }
     if !instructions.is_empty() {
-        json.key("system").array(|json| instructions.iter().for_each(|text| json.object(|json| json.member("text", text))));
+        json.key("system").array(|json| {
+            for (text, part) in instructions {
+                json.object(|json| json.member("text", text));
+                points.write_behind(json, part);
+            }
+        });
     }
     Ok(())
 }
@@ -103,7 +113,7 @@ fn write_limits(json: &mut Writer<'_>, request: &Request<'_>) {
     });
 }
 
-fn write_tools(json: &mut Writer<'_>, request: &Request<'_>) -> Result<(), Refusal> {
+fn write_tools(json: &mut Writer<'_>, request: &Request<'_>, points: Points) -> Result<(), Refusal> {
     if request.tools.is_empty() {
         return Ok(());
     }
@@ -114,7 +124,12 @@ fn write_tools(json: &mut Writer<'_>, request: &Request<'_>) -> Result<(), Refus
         return if needed { Err(Refusal::of_field("tool_choice", TARGET)) } else { Ok(()) };
     }
     json.key("toolConfig").object(|json| {
-        json.key("tools").array(|json| request.tools.iter().for_each(|tool| write_tool(json, tool)));
+        json.key("tools").array(|json| {
+            for tool in &request.tools {
+                write_tool(json, tool);
+                points.write_behind_tool(json, tool.cache_control.is_some());
+            }
+        });
         match &request.tool_choice {
             None | Some(ToolChoice::None) => {}
             Some(ToolChoice::Auto) => json.key("toolChoice").object(|json| json.key("auto").object(|_| {})),

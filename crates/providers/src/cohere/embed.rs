@@ -2,13 +2,13 @@
 
 use lethe_content::ContentBuf;
 use lethe_types::Api;
-use lethe_wire::conversation::{Json, Malformed, Sending};
-use lethe_wire::embeddings::{EmbedReply, EmbedRequest, Vector};
+use lethe_wire::conversation::{Malformed, Sending};
+use lethe_wire::embeddings::{EmbedReply, EmbedRequest};
 use lethe_wire::json::{Cursor, Kind};
 use lethe_wire::refusal::Refusal;
 use lethe_wire::write::Writer;
 
-use crate::read::count;
+use crate::read::{count, vectors};
 
 /// Writes a request. What the vectors are for is required here and unknown in other formats: they are made for finding documents, as servers with
 /// another API make them for anything.
@@ -41,13 +41,10 @@ pub fn read_reply(body: &[u8]) -> Result<EmbedReply<'_>, Malformed> {
     cursor.object(|key, _, value| {
         match (key.raw(), value.kind()?) {
             ("embeddings", Kind::Object) => value.object(|key, _, value| match (key.raw(), value.kind()?) {
-                ("float", Kind::Array) => value.array(|item| {
-                    if item.kind()? != Kind::Array {
-                        return Err(Malformed);
-                    }
-                    reply.vectors.push(Vector::Numbers(Json::read(item)?));
+                ("float", Kind::Array) => {
+                    reply.vectors = vectors(value)?;
                     Ok(())
-                }),
+                }
                 _ => Ok::<(), Malformed>(value.skip().map(drop)?),
             })?,
             ("meta", Kind::Object) => value.object(|key, _, value| match (key.raw(), value.kind()?) {

@@ -2,13 +2,13 @@
 
 use lethe_content::ContentBuf;
 use lethe_types::Api;
-use lethe_wire::conversation::{Json, Malformed, Sending};
-use lethe_wire::embeddings::{EmbedReply, EmbedRequest, Vector};
+use lethe_wire::conversation::{Malformed, Sending};
+use lethe_wire::embeddings::{EmbedReply, EmbedRequest};
 use lethe_wire::json::{Cursor, Kind};
 use lethe_wire::refusal::Refusal;
 use lethe_wire::write::Writer;
 
-use crate::read::count;
+use crate::read::{count, vectors};
 
 /// Writes a request.
 ///
@@ -37,13 +37,7 @@ pub fn read_reply(body: &[u8]) -> Result<EmbedReply<'_>, Malformed> {
     let mut reply = EmbedReply { vectors: Vec::new(), tokens: None };
     cursor.object(|key, _, value| {
         match (key.raw(), value.kind()?) {
-            ("embeddings", Kind::Array) => value.array(|item| {
-                if item.kind()? != Kind::Array {
-                    return Err(Malformed);
-                }
-                reply.vectors.push(Vector::Numbers(Json::read(item)?));
-                Ok(())
-            })?,
+            ("embeddings", Kind::Array) => reply.vectors = vectors(value)?,
             ("prompt_eval_count", _) => reply.tokens = count(value)?,
             _ => value.skip().map(drop)?,
         }

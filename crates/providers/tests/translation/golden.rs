@@ -30,7 +30,7 @@ pub(crate) struct Case {
 }
 
 const EMBEDDING_CLIENTS: [Api; 2] = [Api::Embeddings, Api::EmbedContent];
-const EMBEDDING_PROVIDERS: [Api; 4] = [Api::Embeddings, Api::EmbedContent, Api::CohereEmbed, Api::OllamaEmbed];
+const EMBEDDING_PROVIDERS: [Api; 5] = [Api::Embeddings, Api::EmbedContent, Api::CohereEmbed, Api::OllamaEmbed, Api::VertexEmbed];
 const COUNTING: [Api; 2] = [Api::CountMessageTokens, Api::CountTokens];
 
 impl Kind {

@@ -27,6 +27,7 @@ const fn title(api: Api) -> &'static str {
         Api::Messages => "messages",
         Api::OllamaChat | Api::OllamaEmbed => "Ollama",
         Api::Responses => "responses",
+        Api::VertexEmbed => "Vertex AI",
         _ => panic!("not translated"),
     }
 }
@@ -42,8 +43,9 @@ fn head(first: &str, columns: &[Api], out: &mut String) {
 }
 
 /// What a case is about where it may be left out on purpose: words of which one is in every translation that keeps it.
-const MARKS: [(&str, &[&str]); 5] = [
-    ("cache", &["ephemeral"]),
+const MARKS: [(&str, &[&str]); 6] = [
+    ("cache", &["ephemeral", "cachePoint"]),
+    ("cache_everywhere", &["ephemeral", "cachePoint"]),
     ("strict", &["\"strict\":true", "\"strict_tools\":true", "VALIDATED"]),
     ("thoughts", &["Hm."]),
     ("thoughts_encrypted", &["ZW5j"]),

@@ -176,9 +176,31 @@ fn error(status: u16, message: &str) -> Answer {
     Answer::json(status, &json!({"message": message})).with("x-amzn-errortype", kind).with("x-amzn-requestid", "scripted")
 }
 
+/// Cache points (<https://docs.aws.amazon.com/bedrock/latest/userguide/prompt-caching.html>): four, behind something, and only where the model has a cache.
+fn points(model: &str, body: &Value) -> Result<(), Refused> {
+    let (claude, nova) = (model.contains("anthropic.claude"), model.contains("amazon.nova"));
+    let lists = body["messages"].as_array().into_iter().flatten().map(|message| &message["content"]);
+    let mut count = 0;
+    for (list, takes) in
+        lists.chain([&body["system"]]).map(|list| (list, claude || nova)).chain([(&body["toolConfig"]["tools"], claude)])
+    {
+        let list = list.as_array().map_or(&[][..], Vec::as_slice);
+        let points = list.iter().filter(|block| block["cachePoint"].is_object()).count();
+        if points > 0 && !takes {
+            return Err(Refused::bad("You invoked an unsupported model or your request did not allow prompt caching."));
+        }
+        if list.first().is_some_and(|block| block["cachePoint"].is_object()) {
+            return Err(Refused::bad("There is nothing before a cachePoint"));
+        }
+        count += points;
+    }
+    if count > 4 { Err(Refused::bad("A maximum of 4 blocks with cachePoint may be provided.")) } else { Ok(()) }
+}
+
 fn asked(model: &str, body: &Value) -> Result<Asked, Refused> {
     let stops = list(&body["inferenceConfig"]["stopSequences"]);
     let mut asked = Asked { model: model.to_owned(), stops, ..Asked::default() };
+    points(model, body)?;
     let mut open: Vec<&Value> = Vec::new();
     for message in body["messages"].as_array().into_iter().flatten() {
         let blocks = || message["content"].as_array().into_iter().flatten();
@@ -215,8 +237,10 @@ fn asked(model: &str, body: &Value) -> Result<Asked, Refused> {
     if !open.is_empty() {
         return Err(Refused::bad("A conversation must not end with a toolUse"));
     }
-    for tool in body["toolConfig"]["tools"].as_array().into_iter().flatten() {
-        let spec = &tool["toolSpec"];
+    for spec in body["toolConfig"]["tools"].as_array().into_iter().flatten().map(|tool| &tool["toolSpec"]) {
+        if spec.is_null() {
+            continue;
+        }
         let name = spec["name"].as_str().unwrap_or_default().to_owned();
         asked.tools.push(Tool { name, schema: spec["inputSchema"]["json"].clone() });
     }

@@ -10,10 +10,24 @@ use super::deliver::Answer;
 use super::shape::{Shape, check, may, must};
 use super::{Seen, anthropic, gemini, script};
 
+const TASKS: &[&str] = &[
+    "CLASSIFICATION",
+    "CLUSTERING",
+    "CODE_RETRIEVAL_QUERY",
+    "FACT_VERIFICATION",
+    "QUESTION_ANSWERING",
+    "RETRIEVAL_DOCUMENT",
+    "RETRIEVAL_QUERY",
+    "SEMANTIC_SIMILARITY",
+];
 const PREDICT: Shape = Shape::Fields(&[
     must(
         "instances",
-        Shape::List(&Shape::Fields(&[must("content", Shape::Text), may("task_type", Shape::Text), may("title", Shape::Text)])),
+        Shape::List(&Shape::Fields(&[
+            must("content", Shape::Text),
+            may("task_type", Shape::Word(TASKS)),
+            may("title", Shape::Text),
+        ])),
     ),
     may("parameters", Shape::Fields(&[may("autoTruncate", Shape::Bool), may("outputDimensionality", Shape::Int)])),
 ]);
@@ -34,7 +48,7 @@ pub(super) fn method<'a>(rest: &'a str, seen: &'a Seen, reply: &str) -> Option<(
         }
         Some(_) => match (publisher, method) {
             ("anthropic", "rawPredict" | "streamRawPredict") => claude(model, method == "streamRawPredict", seen, reply),
-            ("google", "predict") => predict(seen),
+            ("google", "predict") => predict(model, seen),
             ("google", _) => gemini::method(model, method, seen, reply),
             _ => gemini::error(404, "Publisher model was not found.", None),
         },
@@ -62,12 +76,15 @@ fn claude(model: &str, stream: bool, seen: &Seen, reply: &str) -> Answer {
     anthropic::messages(version, &body, reply)
 }
 
-fn predict(seen: &Seen) -> Answer {
+fn predict(model: &str, seen: &Seen) -> Answer {
     if let Err(fault) = check(&PREDICT, &seen.body) {
         return gemini::faulty(&fault);
     }
     let vector = script::vector(seen.body["parameters"]["outputDimensionality"].as_u64());
     let one = json!({"embeddings": {"values": vector, "statistics": {"truncated": false, "token_count": 4}}});
     let count = seen.body["instances"].as_array().map_or(0, Vec::len);
+    if model == "gemini-embedding-001" && count > 1 {
+        return gemini::error(400, "This model takes one instance a request.", None);
+    }
     Answer::json(200, &json!({"predictions": vec![one; count], "metadata": {"billableCharacterCount": 8}}))
 }

@@ -385,6 +385,17 @@ impl Request<'_> {
         }
     }
 
+    /// Takes every wish to cache out: for a provider whose caches are not to be used.
+    pub fn forget_caches(&mut self) {
+        for part in self.messages.iter_mut().flat_map(|message| &mut message.parts) {
+            part.cache_control = None;
+            if let PartKind::ToolResult(result) = &mut part.kind {
+                result.content.iter_mut().for_each(|part| part.cache_control = None);
+            }
+        }
+        self.tools.iter_mut().for_each(|tool| tool.cache_control = None);
+    }
+
     /// Refuses what only another format than `target` can express: for the beginning of every writer.
     ///
     /// # Errors

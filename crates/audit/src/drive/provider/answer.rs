@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::super::http::{Incoming, Stream, Wait};
 use super::scene::{Scene, Way};
-use super::{Asked, anthropic, openai, responses};
+use super::{Asked, anthropic, gemini, openai, responses};
 
 /// Longer than what comes.
 const MISSING: usize = 512;
@@ -129,6 +129,7 @@ pub(super) fn give(
 
 fn reply(asked: &Asked, scene: &Scene) -> Option<Reply> {
     anthropic::reply(asked, &scene.script)
+        .or_else(|| gemini::reply(asked, &scene.script))
         .or_else(|| responses::reply(asked, &scene.script))
         .or_else(|| openai::reply(asked, &scene.script))
 }
@@ -136,6 +137,8 @@ fn reply(asked: &Asked, scene: &Scene) -> Option<Reply> {
 fn error(asked: &Asked, scene: &Scene, status: u16) -> Value {
     if anthropic::is_of(&asked.path) {
         anthropic::error(asked, &scene.script, status)
+    } else if gemini::is_of(&asked.path) {
+        gemini::error(asked, &scene.script, status)
     } else {
         openai::error(asked, &scene.script, status)
     }

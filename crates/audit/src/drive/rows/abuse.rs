@@ -7,6 +7,7 @@ use crate::canary::Modality;
 use super::super::matrix::{Class, Row};
 use super::super::provider::{Script, Way};
 use super::super::stage::{Ask, Shape, Stage, Step};
+use super::super::target::Dialect;
 use super::{Own, rows_of};
 
 /// Of the prompt that spools: more than nginx and the like keep in memory, less than gateways refuse.
@@ -34,8 +35,31 @@ pub(super) fn of(shape: &'static Shape) -> Vec<Row> {
     rows_of(shape, ROWS)
 }
 
-fn with_text(stage: &Stage<'_>, text: &str) -> Ask {
-    Ask::Json(json!({"model": stage.model(), "max_tokens": 16, "messages": [{"role": "user", "content": text}]}))
+fn with_text(stage: &Stage<'_>, shape: &Shape, text: &str) -> Ask {
+    Ask::Json(match shape.dialect {
+        Dialect::Gemini => json!({"contents": [{"role": "user", "parts": [{"text": text}]}]}),
+        Dialect::Anthropic | Dialect::OpenAi => {
+            json!({"model": stage.model(), "max_tokens": 16, "messages": [{"role": "user", "content": text}]})
+        }
+    })
+}
+
+/// A body of the dialect's whose member of turns stands there once for each of `turns`, which need not be JSON.
+fn with_turns(stage: &Stage<'_>, shape: &Shape, turns: &[String]) -> Vec<u8> {
+    let (before, member) = match shape.dialect {
+        Dialect::Gemini => (String::new(), "contents"),
+        Dialect::Anthropic | Dialect::OpenAi => (format!("\"model\":{},\"max_tokens\":16,", json!(stage.model())), "messages"),
+    };
+    let turns: Vec<String> = turns.iter().map(|turns| format!("\"{member}\":{turns}")).collect();
+    format!("{{{before}{}}}", turns.join(",")).into_bytes()
+}
+
+/// One turn of the user's in which `content`, which need not be JSON, stands for the text.
+fn turn(shape: &Shape, content: &str) -> String {
+    match shape.dialect {
+        Dialect::Gemini => format!("[{{\"role\":\"user\",\"parts\":[{{\"text\":{content}}}]}}]"),
+        Dialect::Anthropic | Dialect::OpenAi => format!("[{{\"role\":\"user\",\"content\":{content}}}]"),
+    }
 }
 
 fn filler(bytes: usize) -> String {
@@ -47,7 +71,7 @@ fn large(stage: &mut Stage<'_>, shape: &Shape) -> Step {
     let script = (shape.script)(stage)?;
     stage.play(Way::Well, script);
     let half = filler(LARGE / 2);
-    let ask = with_text(stage, &format!("{start} {half}{middle} {half}{end}"));
+    let ask = with_text(stage, shape, &format!("{start} {half}{middle} {half}{end}"));
     stage.post(ask)?;
     Ok(())
 }
@@ -102,14 +126,9 @@ fn raw(stage: &mut Stage<'_>, shape: &Shape, bytes: Vec<u8>) -> Step {
 
 fn duplicates(stage: &mut Stage<'_>, shape: &Shape) -> Step {
     let (first, second) = (stage.prompt(Modality::Text)?, stage.prompt(Modality::Text)?);
-    let messages = |text: &str| json!([{"role": "user", "content": text}]);
-    let body = format!(
-        "{{\"model\":{},\"max_tokens\":16,\"messages\":{},\"messages\":{}}}",
-        json!(stage.model()),
-        messages(&first),
-        messages(&second)
-    );
-    raw(stage, shape, body.into_bytes())
+    let turns = [first, second].map(|text| turn(shape, &json!(text).to_string()));
+    let body = with_turns(stage, shape, &turns);
+    raw(stage, shape, body)
 }
 
 fn invalid_utf8(stage: &mut Stage<'_>, shape: &Shape) -> Step {
@@ -159,7 +178,7 @@ fn oversized(stage: &mut Stage<'_>, shape: &Shape) -> Step {
     let text = stage.hidden(Modality::Text)?;
     stage.play(Way::Well, Script::default());
     stage.sent_is_enough();
-    let (_, mut body) = with_text(stage, &format!("{text} {text}")).into_parts();
+    let (_, mut body) = with_text(stage, shape, &format!("{text} {text}")).into_parts();
     body.truncate(body.len() - 4);
     let mut request = stage.request(shape.path, Ask::Raw(Vec::new()));
     let (announced, most) = stage.limits.oversized;
@@ -182,11 +201,7 @@ fn oversized(stage: &mut Stage<'_>, shape: &Shape) -> Step {
 
 fn deep(stage: &mut Stage<'_>, shape: &Shape) -> Step {
     let text = stage.prompt(Modality::Text)?;
-    let body = format!(
-        "{{\"model\":{},\"max_tokens\":16,\"messages\":[{{\"role\":\"user\",\"content\":{}\"{text}\"{}}}]}}",
-        json!(stage.model()),
-        "[".repeat(DEEP),
-        "]".repeat(DEEP)
-    );
-    raw(stage, shape, body.into_bytes())
+    let nested = format!("{}\"{text}\"{}", "[".repeat(DEEP), "]".repeat(DEEP));
+    let body = with_turns(stage, shape, &[turn(shape, &nested)]);
+    raw(stage, shape, body)
 }

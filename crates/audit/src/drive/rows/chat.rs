@@ -9,10 +9,17 @@ use super::super::matrix::{Class, Observation, Row};
 use super::super::media;
 use super::super::provider::{Script, Way};
 use super::super::stage::{Ask, Shape, Stage, Step, Stop};
+use super::super::target::Dialect;
 use super::{Own, rows_of};
 
-pub(super) static CHAT: Shape =
-    Shape { endpoint: "POST /v1/chat/completions", path: "/chat/completions", streams: true, ask, script };
+pub(super) static CHAT: Shape = Shape {
+    dialect: Dialect::OpenAi,
+    endpoint: "POST /v1/chat/completions",
+    path: "/chat/completions",
+    streams: true,
+    ask,
+    script,
+};
 
 /// The rows of this endpoint only.
 pub(super) fn own() -> Vec<Row> {
@@ -203,8 +210,8 @@ pub(super) fn store_false(stage: &mut Stage<'_>, shape: &Shape, ask: Ask) -> Ste
     let Some(id) = id.filter(|id| id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))) else {
         return Ok(());
     };
-    let path = format!("{}{}/{id}", stage.target.base, shape.path);
-    let request = Request { method: "GET", path, ..Request::default() };
+    let path = stage.target.path_of(shape.dialect, &format!("{}/{id}", shape.path));
+    let request = Request { method: "GET", path, dialect: Some(shape.dialect), ..Request::default() };
     let mut client = stage.connect()?;
     if let Ok(answer) = client.exchange(&request, stage.left(stage.limits.answer)) {
         let none_of = stage.ids();

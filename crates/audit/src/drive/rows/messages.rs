@@ -8,11 +8,14 @@ use super::super::matrix::{Class, Row};
 use super::super::media;
 use super::super::provider::{Script, Way};
 use super::super::stage::{Ask, Shape, Stage, Step, Stop};
+use super::super::target::Dialect;
 use super::openai;
 use super::{Own, rows_of};
 
-pub(super) static MESSAGES: Shape = Shape { endpoint: "POST /v1/messages", path: "/messages", streams: true, ask, script };
+pub(super) static MESSAGES: Shape =
+    Shape { dialect: Dialect::Anthropic, endpoint: "POST /v1/messages", path: "/messages", streams: true, ask, script };
 pub(super) static COUNT_TOKENS: Shape = Shape {
+    dialect: Dialect::Anthropic,
     endpoint: "POST /v1/messages/count_tokens",
     path: "/messages/count_tokens",
     streams: false,

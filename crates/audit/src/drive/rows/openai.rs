@@ -9,37 +9,89 @@ use super::super::matrix::{Class, Row};
 use super::super::media::{self, Part, form};
 use super::super::provider::{Script, Way};
 use super::super::stage::{Ask, Shape, Stage, Step, Stop};
+use super::super::target::Dialect;
 use super::chat;
 
-pub(super) static RESPONSES: Shape =
-    Shape { endpoint: "POST /v1/responses", path: "/responses", streams: true, ask: ask_responses, script: text };
-pub(super) static COMPLETIONS: Shape =
-    Shape { endpoint: "POST /v1/completions", path: "/completions", streams: true, ask: ask_completions, script: text };
-pub(super) static EMBEDDINGS: Shape =
-    Shape { endpoint: "POST /v1/embeddings", path: "/embeddings", streams: false, ask: ask_embeddings, script: vector };
+pub(super) static RESPONSES: Shape = Shape {
+    dialect: Dialect::OpenAi,
+    endpoint: "POST /v1/responses",
+    path: "/responses",
+    streams: true,
+    ask: ask_responses,
+    script: text,
+};
+pub(super) static COMPLETIONS: Shape = Shape {
+    dialect: Dialect::OpenAi,
+    endpoint: "POST /v1/completions",
+    path: "/completions",
+    streams: true,
+    ask: ask_completions,
+    script: text,
+};
+pub(super) static EMBEDDINGS: Shape = Shape {
+    dialect: Dialect::OpenAi,
+    endpoint: "POST /v1/embeddings",
+    path: "/embeddings",
+    streams: false,
+    ask: ask_embeddings,
+    script: vector,
+};
 pub(super) static IMAGES: Shape = Shape {
+    dialect: Dialect::OpenAi,
     endpoint: "POST /v1/images/generations",
     path: "/images/generations",
     streams: false,
     ask: ask_images,
     script: picture,
 };
-pub(super) static EDITS: Shape =
-    Shape { endpoint: "POST /v1/images/edits", path: "/images/edits", streams: false, ask: ask_edits, script: picture };
-pub(super) static SPEECH: Shape =
-    Shape { endpoint: "POST /v1/audio/speech", path: "/audio/speech", streams: false, ask: ask_speech, script: voice };
+pub(super) static EDITS: Shape = Shape {
+    dialect: Dialect::OpenAi,
+    endpoint: "POST /v1/images/edits",
+    path: "/images/edits",
+    streams: false,
+    ask: ask_edits,
+    script: picture,
+};
+pub(super) static SPEECH: Shape = Shape {
+    dialect: Dialect::OpenAi,
+    endpoint: "POST /v1/audio/speech",
+    path: "/audio/speech",
+    streams: false,
+    ask: ask_speech,
+    script: voice,
+};
 pub(super) static TRANSCRIPTIONS: Shape = Shape {
+    dialect: Dialect::OpenAi,
     endpoint: "POST /v1/audio/transcriptions",
     path: "/audio/transcriptions",
     streams: false,
     ask: ask_transcriptions,
     script: text,
 };
-pub(super) static MODERATIONS: Shape =
-    Shape { endpoint: "POST /v1/moderations", path: "/moderations", streams: false, ask: ask_moderations, script: text };
-pub(super) static RERANK: Shape =
-    Shape { endpoint: "POST /v1/rerank", path: "/rerank", streams: false, ask: ask_rerank, script: text };
-static MODELS: Shape = Shape { endpoint: "GET /v1/models", path: "/models", streams: false, ask: ask_completions, script: text };
+pub(super) static MODERATIONS: Shape = Shape {
+    dialect: Dialect::OpenAi,
+    endpoint: "POST /v1/moderations",
+    path: "/moderations",
+    streams: false,
+    ask: ask_moderations,
+    script: text,
+};
+pub(super) static RERANK: Shape = Shape {
+    dialect: Dialect::OpenAi,
+    endpoint: "POST /v1/rerank",
+    path: "/rerank",
+    streams: false,
+    ask: ask_rerank,
+    script: text,
+};
+static MODELS: Shape = Shape {
+    dialect: Dialect::OpenAi,
+    endpoint: "GET /v1/models",
+    path: "/models",
+    streams: false,
+    ask: ask_completions,
+    script: text,
+};
 
 /// Rows that only one of these endpoints has.
 pub(super) fn own() -> Vec<Row> {
@@ -197,7 +249,7 @@ fn list(stage: &mut Stage<'_>, shape: &Shape) -> Step {
     stage.play(Way::Well, Script::default());
     let request = Request {
         method: "GET",
-        path: format!("{}{}?note={query}", stage.target.base, shape.path),
+        path: stage.target.path_of(stage.target.dialect, &format!("{}?note={query}", shape.path)),
         headers: vec![("x-audit-note".to_owned(), note)],
         ..Request::default()
     };

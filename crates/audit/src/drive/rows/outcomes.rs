@@ -36,7 +36,7 @@ const OUTCOMES: &[(&str, Class, bool, bool, Play)] = &[
 
 /// The rows of one endpoint.
 pub(super) fn of(shape: &'static Shape) -> Vec<Row> {
-    let first = matches!(shape.path, "/chat/completions" | "/messages");
+    let first = matches!(shape.path, "/chat/completions" | "/messages" | "/models/{model}:generateContent");
     // The endpoint that makes no completion still has its success in a quick run: it is the only one with vectors.
     let vectors = shape.path == "/embeddings";
     OUTCOMES
@@ -61,7 +61,7 @@ pub(super) fn success(stage: &mut Stage<'_>, shape: &Shape) -> Step {
     Ok(())
 }
 
-fn stream(stage: &mut Stage<'_>, shape: &Shape) -> Step {
+pub(super) fn stream(stage: &mut Stage<'_>, shape: &Shape) -> Step {
     let ask = (shape.ask)(stage)?.streamed();
     let script = (shape.script)(stage)?;
     stage.play(Way::Well, script);
@@ -79,7 +79,7 @@ fn error(stage: &mut Stage<'_>, shape: &Shape, way: Way) -> Step {
     Ok(())
 }
 
-fn error_400(stage: &mut Stage<'_>, shape: &Shape) -> Step {
+pub(super) fn error_400(stage: &mut Stage<'_>, shape: &Shape) -> Step {
     error(stage, shape, Way::Error(400))
 }
 
@@ -250,8 +250,11 @@ fn validation(stage: &mut Stage<'_>, shape: &Shape) -> Step {
         Ask::Json(Value::Object(mut members)) => {
             for (name, value) in &mut members {
                 let canary = if name == "model" { continue } else { stage.prompt(Modality::JsonField)? };
-                let whole = value.is_string() || value.is_array();
-                *value = if whole { json!({"not": canary, "was": value.take()}) } else { json!(canary) };
+                *value = match value {
+                    Value::Array(_) | Value::String(_) => json!({"not": canary, "was": value.take()}),
+                    Value::Object(_) => json!([canary, value.take()]),
+                    _ => json!(canary),
+                };
             }
             for name in ["temperature", "stream"] {
                 let canary = stage.prompt(Modality::JsonField)?;

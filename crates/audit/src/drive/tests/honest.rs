@@ -66,8 +66,23 @@ fn every_row_of_anthropic() {
 }
 
 #[test]
+fn every_row_of_gemini() {
+    exercise(Dialect::Gemini, brisk(Plan::full(Dialect::Gemini)));
+}
+
+/// A target that speaks them all: each row is asked in its own dialect, at its own path.
+#[test]
+fn every_row_of_every_dialect() {
+    let plan = Plan::full_of_every_dialect();
+    let of = |endpoint: &str| plan.rows.iter().filter(|row| row.endpoint.contains(endpoint)).count();
+    assert!(["/v1/chat/completions", "/v1/messages", "/v1beta/models", "/v1/rerank"].iter().all(|endpoint| of(endpoint) > 10));
+    exercise(Dialect::OpenAi, brisk(plan.only(&["POST /v1beta"])));
+    exercise(Dialect::OpenAi, brisk(Plan::full_of_every_dialect().only(&["POST /v1/messages"])));
+}
+
+#[test]
 fn a_quick_run_is_quick_and_has_each_kind_of_outcome() {
-    for dialect in [Dialect::OpenAi, Dialect::Anthropic] {
+    for dialect in [Dialect::OpenAi, Dialect::Anthropic, Dialect::Gemini] {
         let plan = Plan::quick(dialect);
         let classes: HashSet<_> = plan.rows.iter().map(|row| row.class).collect();
         let all: HashSet<_> = Plan::full(dialect).rows.iter().map(|row| row.class).collect();
@@ -90,8 +105,9 @@ fn a_plan_can_be_narrowed() {
 
 #[test]
 fn no_two_rows_have_the_same_name() {
-    for dialect in [Dialect::OpenAi, Dialect::Anthropic] {
-        let rows = Plan::full(dialect).rows;
+    let plans = [Dialect::OpenAi, Dialect::Anthropic, Dialect::Gemini].map(Plan::full);
+    for plan in plans.into_iter().chain([Plan::full_of_every_dialect()]) {
+        let rows = plan.rows;
         let names: HashSet<_> = rows.iter().map(|row| (row.endpoint, row.outcome)).collect();
         assert_eq!(names.len(), rows.len());
     }
