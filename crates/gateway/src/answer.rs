@@ -4,7 +4,7 @@ use lethe_content::ContentBuf;
 use lethe_http1::{Response, ServerConn};
 use lethe_providers::formats;
 use lethe_tls::Socket;
-use lethe_types::{Api, Capability, Failure};
+use lethe_types::{Api, Capability, Clock, Failure, SystemClock};
 use lethe_wire::answer::inspect_answer;
 use lethe_wire::client::Client;
 use lethe_wire::conversation::{Malformed, Usage};
@@ -13,13 +13,14 @@ use lethe_wire::openai::ChatStream;
 use lethe_wire::passage::{Framing, Passage};
 use lethe_wire::withhold::cached_counts;
 
-use crate::attempts::{self, Answered, Served, retry_after};
+use crate::attempts::{self, Answered, Served};
 use crate::budget::Share;
 use crate::counts;
 use crate::meter::{CLIENT_GONE, Meter, Units, estimate};
 use crate::outgoing::Received;
 use crate::problem::Problem;
 use crate::relay::{self, Ended, Stream};
+use crate::retry_after::retry_after;
 use crate::upstream::{Answering, Unread};
 
 const JSON: &str = "application/json";
@@ -278,9 +279,9 @@ async fn fail_as(connection: &mut ServerConn<Socket>, answering: &Answering, ser
     tell(connection, &problem, Some(served), meter).await
 }
 
-/// A provider's `Retry-After`, for the client.
+/// A provider's `Retry-After`, for the client, in whole seconds.
 fn passed_on(answering: &Answering) -> Option<u32> {
-    let seconds = retry_after(&answering.head)?.as_secs();
+    let seconds = retry_after(&answering.head, SystemClock.now())?.as_millis().div_ceil(1000);
     u32::try_from(seconds).ok().filter(|seconds| *seconds <= RETRY_LIMIT)
 }
 

@@ -5,10 +5,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lethe_http1::{ResponseHead, ServerConn};
+use lethe_http1::ServerConn;
 use lethe_policy::PromptCache;
 use lethe_tls::Socket;
-use lethe_types::{Api, Failure, RouteId};
+use lethe_types::{Api, Clock, Failure, RouteId, SystemClock};
 use lethe_wire::client::Client;
 use tokio::time::{sleep, timeout};
 
@@ -18,6 +18,7 @@ use crate::health::Open;
 use crate::meter::{Meter, Units, estimate};
 use crate::outgoing::{Ask, Received};
 use crate::problem::Problem;
+use crate::retry_after::retry_after;
 use crate::routing::Candidate;
 use crate::shared::{NotReady, Shared};
 use crate::upstream::{Answering, Upstreams};
@@ -250,7 +251,9 @@ fn learn(open: &mut Open, answering: &Result<Answering, Failure>, failure: Optio
                 open.served();
             }
         }
-        (Ok(answering), Some(failure)) if is_the_servers(failure) => open.failed(failure, retry_after(&answering.head), now),
+        (Ok(answering), Some(failure)) if is_the_servers(failure) => {
+            open.failed(failure, retry_after(&answering.head, SystemClock.now()), now);
+        }
         (Err(failure), _) if is_the_servers(*failure) => open.failed(*failure, None, now),
         _ => {}
     }
@@ -300,10 +303,4 @@ fn again(failure: Failure, after: Duration, attempts: u32) -> Option<Duration> {
     let wait = BACK_OFF.saturating_mul(1 << attempts.min(8));
     (unread && after < QUICK)
         .then(|| wait / 2 + wait.mul_f64(f64::from(u8::try_from(crate::dice::roll() & 0xff).unwrap_or(0)) / 512.0))
-}
-
-/// `Retry-After` in seconds (RFC 9110 section 10.2.3; a date is not taken).
-pub(crate) fn retry_after(head: &ResponseHead) -> Option<Duration> {
-    let value = head.headers().get("retry-after")?;
-    std::str::from_utf8(value).ok()?.trim().parse().ok().map(Duration::from_secs)
 }
