@@ -132,7 +132,7 @@ async fn whole(
     let mut body = match read {
         Ok(body) => body,
         Err(Unread::Failure(failure)) => {
-            attempts::broke(&mut open, failure);
+            attempts::broke(&mut open, failure, &meter);
             return fail(connection, failure, Some(&served), meter).await;
         }
         Err(Unread::Overloaded) => return tell(connection, &Problem::overloaded(), Some(&served), meter).await,

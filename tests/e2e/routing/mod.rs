@@ -2,6 +2,7 @@
 
 mod change;
 mod choice;
+mod counted;
 mod fallback;
 mod limits;
 mod wishes;

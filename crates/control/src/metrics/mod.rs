@@ -6,6 +6,7 @@
 
 mod booked;
 mod page;
+mod routing;
 mod text;
 mod told;
 

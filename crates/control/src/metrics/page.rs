@@ -7,6 +7,7 @@ use lethe_types::{Millis, RouteId};
 
 use super::booked::{BOUNDS, Booked, CLASSES, Series};
 use super::lock;
+use super::routing::routing;
 use super::text::{Family, Kind, Page};
 use crate::Alarm;
 use crate::catalogue::Catalogue;
@@ -23,6 +24,7 @@ pub(crate) async fn page(operator: &Operator) -> Result<String, StoreError> {
     let mut page = Page::default();
     itself(&mut page, operator);
     requests(&mut page, operator);
+    routing(&mut page, operator);
     failures(&mut page, operator);
     gateways(&mut page, operator);
     page.family("lethe_unaccounted_requests", Kind::Gauge, "Requests of vanished gateways whose records never came.")
@@ -173,21 +175,27 @@ fn parts(page: &mut Page, operator: &Operator) {
 }
 
 /// A route's labels. Two routes may have provider and model in common: the number tells them apart, as in `lethe records`.
-struct Route<'a> {
+pub(super) struct Route<'a> {
     number: String,
     provider: &'a str,
     model: &'a str,
 }
 
 impl<'a> Route<'a> {
-    fn new(catalogue: &'a Catalogue, route: RouteId) -> Self {
+    pub(super) fn new(catalogue: &'a Catalogue, route: RouteId) -> Self {
         let name = catalogue.route(route);
         let (provider, model) = name.map_or(("", ""), |name| (name.provider.as_str(), name.model.as_str()));
         Self { number: route.0.to_string(), provider, model }
     }
 
     fn labels<'b>(&'b self, first: (&'static str, &'b str)) -> [(&'static str, &'b str); 4] {
-        [first, ("route", &self.number), ("provider", self.provider), ("model", self.model)]
+        let [number, provider, model] = self.own();
+        [first, number, provider, model]
+    }
+
+    /// Without a further one.
+    pub(super) fn own(&self) -> [(&'static str, &str); 3] {
+        [("route", &self.number), ("provider", self.provider), ("model", self.model)]
     }
 }
 

@@ -234,7 +234,7 @@ pub async fn keep_linked(
                 sink(frame);
             };
             tokio::select! {
-                _ = client::run(stream, &outbox, &counts, 1, take) => {}
+                _ = client::run(stream, &outbox, &counts, Vec::new, 1, take) => {}
                 () = silence => {}
             }
         }
@@ -268,7 +268,12 @@ pub struct Gateway {
 
 impl Gateway {
     pub async fn hello(&mut self, instance: InstanceId) {
-        self.say(&[Up::Hello(Hello { protocol: PROTOCOL, build: 1, instance })]).await;
+        self.hello_in(PROTOCOL, instance).await;
+    }
+
+    /// Says hello in this version of the link.
+    pub async fn hello_in(&mut self, protocol: u16, instance: InstanceId) {
+        self.say(&[Up::Hello(Hello { protocol, build: 1, instance })]).await;
     }
 
     pub async fn say(&mut self, frames: &[Up]) {
