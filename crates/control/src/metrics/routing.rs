@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use lethe_link::{Counted, Gauge, Routed};
 
+use super::family::{Kind, Page};
 use super::page::Route;
-use super::text::{Kind, Page};
 use crate::catalogue::Catalogue;
 use crate::operator::Operator;
 
@@ -38,7 +38,7 @@ pub(super) fn routing(page: &mut Page, operator: &Operator) {
     let catalogue = operator.catalogue.now();
     let counted = operator.meters.counted();
     for (step, name, help) in STEPS {
-        let mut family = page.family(name, Kind::Counter, help);
+        let family = page.family(name, Kind::Counter, help);
         for (of, total) in &counted {
             if let Counted::Routed(route, routed) = of
                 && *routed == step
@@ -59,7 +59,7 @@ pub(super) fn routing(page: &mut Page, operator: &Operator) {
     }
     let help =
         "How often a gateway's circuit breaker for the provider opened: after five failures in a row, or one more after a rest.";
-    let mut family = page.family("lethe_provider_circuit_opens_total", Kind::Counter, help);
+    let family = page.family("lethe_provider_circuit_opens_total", Kind::Counter, help);
     opened.iter().for_each(|(provider, total)| family.put(&[("provider", *provider)], total));
 
     let linked = operator.links.list();
@@ -72,7 +72,7 @@ pub(super) fn routing(page: &mut Page, operator: &Operator) {
                 *sum += u64::from(*value);
             }
         }
-        let mut family = page.family(name, Kind::Gauge, help);
+        let family = page.family(name, Kind::Gauge, help);
         sums.iter().for_each(|(provider, sum)| family.put(&[("provider", *provider)], sum));
     }
 }

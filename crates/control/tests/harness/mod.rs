@@ -77,6 +77,7 @@ pub fn start(folder: &Path) -> ControlStart {
             routes: vec![route],
             created: 5,
         }],
+        otlp: None,
         issue: vec![Role::Gateway, Role::Node],
         first_key: true,
         operator_uid: None,
