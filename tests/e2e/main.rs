@@ -11,6 +11,7 @@ mod diagnosis;
 mod embedded;
 mod lifecycle;
 mod metering;
+mod otlp;
 mod provider_test;
 mod routing;
 mod supervision;

@@ -65,7 +65,20 @@ pub(crate) struct TlsFiles {
 #[serde(deny_unknown_fields)]
 pub(crate) struct FileControl {
     pub(crate) console: Option<Spanned<String>>,
+    pub(crate) otlp: Option<FileOtlp>,
     pub(crate) store: Option<Spanned<String>>,
+}
+
+/// Where metrics are sent.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FileOtlp {
+    #[serde(default)]
+    pub(crate) allow_private_network: bool,
+    pub(crate) authorization: Option<Spanned<SecretRef>>,
+    pub(crate) ca: Option<Spanned<String>>,
+    pub(crate) seconds: Option<Spanned<u32>>,
+    pub(crate) url: Spanned<String>,
 }
 
 #[derive(Default, Deserialize)]

@@ -24,6 +24,7 @@ mod error;
 mod file;
 mod model;
 mod network;
+mod otlp;
 mod pem;
 pub mod preset;
 mod price;
@@ -44,7 +45,7 @@ pub use error::{ConfigError, Notice, Problem};
 pub use lethe_types::Network;
 pub use price::{Amount, Price};
 pub use secret_files::SecretFiles;
-pub use settings::{ClientTls, Config, Control, Engine, Gateway, Metering, Model, Provider, ProviderTerms, Route, Store};
+pub use settings::{ClientTls, Config, Control, Engine, Gateway, Metering, Model, Otlp, Provider, ProviderTerms, Route, Store};
 
 /// Looks up an environment variable; [`process_environment`] outside tests.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;

@@ -8,7 +8,7 @@ use crate::{
     ClientTls, Control, Engine, Gateway, Metering, Network, Store,
     check::Check,
     file::{FileControl, FileEngine, FileGateway, FileTls},
-    pem,
+    otlp, pem,
 };
 
 pub(crate) fn gateway(file: FileGateway, check: &mut Check<'_>) -> Gateway {
@@ -143,7 +143,8 @@ pub(crate) fn control(file: &FileControl, check: &mut Check<'_>) -> Control {
         let store = store(written.get_ref());
         check.take(written.span(), store.map_err(str::to_owned))
     });
-    Control { store: store.unwrap_or(defaults.store), console }
+    let otlp = file.otlp.as_ref().and_then(|otlp| otlp::checked(otlp, check));
+    Control { store: store.unwrap_or(defaults.store), console, otlp }
 }
 
 /// A PostgreSQL address carries a password: no message repeats it.

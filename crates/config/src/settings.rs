@@ -153,17 +153,34 @@ pub enum ClientTls {
 }
 
 /// `[control]`
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Control {
     /// Where accounts and records are.
     pub store: Store,
     /// Operator port; loopback.
     pub console: SocketAddr,
+    /// Where metrics are sent, if anywhere.
+    pub otlp: Option<Otlp>,
+}
+
+/// `[control.otlp]`: a collector of the OpenTelemetry Protocol, over HTTP.
+#[derive(Clone)]
+pub struct Otlp {
+    /// The collector; `/v1/metrics` is added.
+    pub url: BaseUrl,
+    /// Private addresses are allowed, and no TLS.
+    pub allow_private_network: bool,
+    /// Trust roots beside the public web's, DER.
+    pub extra_roots: Vec<Vec<u8>>,
+    /// Between two exports, in seconds.
+    pub seconds: u32,
+    /// What `Authorization` says.
+    pub authorization: Option<SecretBytes>,
 }
 
 impl Default for Control {
     fn default() -> Self {
-        Self { store: Store::Sqlite(PathBuf::from("control.db")), console: SocketAddr::from(([127, 0, 0, 1], 8443)) }
+        Self { store: Store::Sqlite(PathBuf::from("control.db")), console: SocketAddr::from(([127, 0, 0, 1], 8443)), otlp: None }
     }
 }
 

@@ -11,7 +11,7 @@ pub enum Alarm {
     InstanceTaken,
     /// A frame that is none.
     MalformedFrame,
-    /// Another protocol, a frame out of its turn, or a record of another gateway start.
+    /// Another protocol, a frame out of its turn or of a later version, or a record of another gateway start.
     Protocol,
     /// A record is missing between two others.
     RecordGap,
@@ -19,7 +19,7 @@ pub enum Alarm {
     RecordRate,
     /// A record with an unknown account or route, or a time that cannot be.
     RefusedRecord,
-    /// A total of a route that does not exist.
+    /// A total or a state of a route that does not exist.
     RefusedTally,
     /// Records could not be committed.
     StoreFailed,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lethe_link::{Beat, Counted, Hello, Tally};
+use lethe_link::{Beat, Counted, Hello, Level, Tally, Up};
 use lethe_store::{Delivery, StoreError};
 use lethe_types::{AccountPseudonym, Millis, RouteId};
 use lethe_usage::{Kind, UnitClass, UsageRecord};
@@ -85,12 +85,38 @@ impl<'a> Booking<'a> {
 
     /// Adds a total up, if its route exists.
     pub(crate) fn count(&self, tally: Tally) {
-        match tally.of {
-            Counted::Failure(route, _) if route != RouteId::NONE && self.server.catalogue.now().route(route).is_none() => {
-                self.server.alarms.raise(Alarm::RefusedTally);
-            }
-            _ => self.server.meters.tally(self.hello.instance, tally, self.server.clock.now()),
+        let exists = match tally.of {
+            Counted::Failure(route, _) => route == RouteId::NONE || self.has(route),
+            Counted::Refused(_) => true,
+            Counted::Routed(route, _) => self.has(route),
+        };
+        if exists {
+            self.server.meters.tally(self.hello.instance, tally, self.server.clock.now());
         }
+    }
+
+    /// Takes over how the gateway sees a provider, if the route that stands for it exists.
+    pub(crate) fn measure(&self, level: Level) {
+        if self.has(level.route) {
+            self.entry.update(|linked| match level.value {
+                0 => drop(linked.levels.remove(&(level.of, level.route))),
+                value => drop(linked.levels.insert((level.of, level.route), value)),
+            });
+        }
+    }
+
+    /// Whether the catalogue has, or has had, this route; a gateway that says otherwise is wrong.
+    fn has(&self, route: RouteId) -> bool {
+        let exists = self.server.catalogue.now().route(route).is_some();
+        if !exists {
+            self.server.alarms.raise(Alarm::RefusedTally);
+        }
+        exists
+    }
+
+    /// Whether a gateway that said this hello may say this.
+    pub(crate) const fn may_say(&self, frame: &Up) -> bool {
+        frame.since() <= self.hello.protocol
     }
 
     /// Nothing waits here, and nothing is on its way.

@@ -83,9 +83,14 @@ impl Catalogue {
         Snapshot { version, keys, providers: self.providers.clone(), models: self.models.clone() }
     }
 
+    /// Every provider and node.
+    pub(crate) fn providers(&self) -> impl Iterator<Item = &Provider> {
+        self.providers.iter()
+    }
+
     /// Providers that need terms.
     pub(crate) fn hosted(&self) -> impl Iterator<Item = &Provider> {
-        self.providers.iter().filter(|provider| provider.kind == ProviderKind::Hosted)
+        self.providers().filter(|provider| provider.kind == ProviderKind::Hosted)
     }
 
     /// What a route's number stands for.

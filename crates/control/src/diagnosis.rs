@@ -26,6 +26,8 @@ pub(crate) fn of(operator: &Operator) -> Value {
                 let (meaning, advice) = explain::refused(refused);
                 refusals.push(json!({ "reason": refused.name(), "count": count, "meaning": meaning, "advice": advice }));
             }
+            // Nothing has gone wrong by itself where a request went another way.
+            Counted::Routed(..) => {}
         }
     }
     let now = operator.clock.now();

@@ -14,6 +14,7 @@ mod doors;
 mod durable;
 mod error;
 pub mod explain;
+mod exporter;
 mod keys;
 mod link_server;
 mod links;

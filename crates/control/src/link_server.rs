@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lethe_handover::{Identity, Role};
 use lethe_link::frame::{Frame, Up};
-use lethe_link::{ALPN, Decoder, Down, HEARTBEAT_SECONDS, Hello, PROTOCOL, SILENCE_SECONDS};
+use lethe_link::{ALPN, ALPN_BEFORE, Decoder, Down, HEARTBEAT_SECONDS, Hello, SILENCE_SECONDS, version_of};
 use lethe_store::Store;
 use lethe_types::Clock;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
@@ -66,7 +66,7 @@ pub(crate) fn tls_config(identity: &Identity) -> Result<ServerConfig, ControlErr
         .with_client_cert_verifier(verifier)
         .with_single_cert(chain, key)
         .map_err(|_| ControlError::Tls)?;
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.alpn_protocols = vec![ALPN.to_vec(), ALPN_BEFORE.to_vec()];
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(config)
@@ -112,18 +112,17 @@ impl LinkServer {
         let Ok(Ok(stream)) = timeout(GREETING, acceptor.accept(stream)).await else {
             return Err(Some(Alarm::ForeignClient));
         };
-        if stream.get_ref().1.alpn_protocol() != Some(ALPN) {
-            return Err(Some(Alarm::Protocol));
-        }
+        let version = stream.get_ref().1.alpn_protocol().and_then(version_of).ok_or(Some(Alarm::Protocol))?;
         let gateway = gateway_id(&stream).ok_or(Some(Alarm::WrongRole))?;
         let (mut reader, writer) = tokio::io::split(stream);
         let mut decoder = Decoder::new();
-        let hello = timeout(GREETING, hello(&mut reader, &mut decoder)).await.map_err(|_| None)??;
+        let hello = timeout(GREETING, hello(&mut reader, &mut decoder, version)).await.map_err(|_| None)??;
 
         let now = self.clock.now();
         // Only read: on a full disk a gateway is let in all the same, and told that nothing is acknowledged.
         let mark = self.store.mark(hello.instance).await.map_err(|_| Some(Alarm::StoreFailed))?;
-        let linked = Linked { gateway, hello, since: now, heard: now, beat: lethe_link::Beat::default(), mark };
+        let (beat, levels) = Default::default();
+        let linked = Linked { gateway, hello, since: now, heard: now, beat, levels, mark };
         let entry = self.links.enter(linked, &self.clock).map_err(|_| Some(Alarm::InstanceTaken))?;
         let (acks, ack) = watch::channel(mark);
         tokio::select! {
@@ -144,12 +143,16 @@ impl LinkServer {
             // The hello may have come together with the first records: what is there is read before more is awaited.
             let mut heard = false;
             while let Some(frame) = decoder.next_frame().map_err(|_| Some(Alarm::MalformedFrame))? {
+                if !booking.may_say(&frame) {
+                    return Err(Some(Alarm::Protocol));
+                }
                 match frame {
                     Up::Hello(_) => return Err(Some(Alarm::Protocol)),
                     Up::Heartbeat(beat) => {
                         booking.hear(beat);
                         heard = true;
                     }
+                    Up::Level(level) => booking.measure(level),
                     Up::Record(record) => booking.add(record)?,
                     Up::Tally(tally) => booking.count(tally),
                 }
@@ -238,12 +241,16 @@ fn gateway_id<Io>(stream: &TlsStream<Io>) -> Option<String> {
     leaf.valid_uri_names().find_map(|uri| uri.strip_prefix(&prefix)).map(str::to_owned)
 }
 
-/// The first frame.
-async fn hello<Io: AsyncRead>(reader: &mut ReadHalf<Io>, decoder: &mut Decoder<Up>) -> Result<Hello, Option<Alarm>> {
+/// The first frame, which has to name the version that was agreed on in the handshake.
+async fn hello<Io: AsyncRead>(
+    reader: &mut ReadHalf<Io>,
+    decoder: &mut Decoder<Up>,
+    version: u16,
+) -> Result<Hello, Option<Alarm>> {
     let mut piece = [0; 1024];
     loop {
         match decoder.next_frame().map_err(|_| Some(Alarm::MalformedFrame))? {
-            Some(Up::Hello(hello)) if hello.protocol == PROTOCOL => return Ok(hello),
+            Some(Up::Hello(hello)) if hello.protocol == version => return Ok(hello),
             Some(_) => return Err(Some(Alarm::Protocol)),
             None => {}
         }

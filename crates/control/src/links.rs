@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lethe_link::{Beat, Hello};
-use lethe_types::{Clock, Millis};
+use lethe_link::{Beat, Gauge, Hello};
+use lethe_types::{Clock, Millis, RouteId};
 use lethe_usage::InstanceId;
 
 /// Gateway starts whose link has ended that are remembered here.
@@ -19,6 +19,8 @@ pub(crate) struct Linked {
     pub(crate) since: Millis,
     pub(crate) heard: Millis,
     pub(crate) beat: Beat,
+    /// How it sees the providers, each by one of its routes; what is not here is 0.
+    pub(crate) levels: BTreeMap<(Gauge, RouteId), u32>,
     /// Records of it that are committed.
     pub(crate) mark: u64,
 }

@@ -251,7 +251,7 @@ async fn diagnose(State(operator): Shared) -> Answer {
 /// `GET /metrics`
 async fn measure(State(operator): Shared) -> Result<Response, Refusal> {
     let page = metrics::page(&operator).await?;
-    Ok(([(CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE))], page).into_response())
+    Ok(([(CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE))], page.into_text()).into_response())
 }
 
 /// `POST /v1/tokens`, on the socket only: the only answer that ever holds the token.

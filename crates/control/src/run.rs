@@ -18,6 +18,7 @@ use crate::broker::Broker;
 use crate::catalogue::{Catalogue, Current};
 use crate::doors::{self, Users, stopped};
 use crate::durable::Durable;
+use crate::exporter;
 use crate::keys::Keys;
 use crate::link_server::LinkServer;
 use crate::links::Links;
@@ -50,7 +51,7 @@ pub struct Listeners {
 pub struct Outside {
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// The way to servers that give credentials out.
+    /// The way to servers that give credentials out, and to one that collects metrics.
     pub outbound: Outbound,
 }
 
@@ -82,7 +83,7 @@ where
     let authority = Authority::open(&start.state, now)?;
     let store = Arc::new(Store::open(&start.database).await?);
     let keys = Arc::new(Keys::load(Arc::clone(&store), Arc::clone(&clock)).await?);
-    let broker = Broker::new(outbound, Arc::clone(&clock));
+    let broker = Broker::new(outbound.clone(), Arc::clone(&clock));
     let catalogue = Catalogue::build(&start, &store, &authority).await?;
     broker.follow(&start.providers);
     broker.tried(FIRST_CREDENTIALS).await;
@@ -162,6 +163,11 @@ where
         obedience.obey(orders, stopping.clone()),
         publisher.keep(stopping.clone()),
         renewal.keep(stopping.clone()),
+        async {
+            if let Some(otlp) = &start.otlp {
+                exporter::keep(otlp, &operator, outbound, stopping.clone()).await;
+            }
+        },
         absent::look(&store, &links, clock.as_ref(), stopping.clone()),
         keep_house(&store, clock.as_ref(), start.metadata_days, stopping.clone()),
     );

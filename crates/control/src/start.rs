@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use lethe_handover::{Identity, MESSAGE_LIMIT, Role};
-use lethe_policy::{Grant, Provider, Strategy, UpstreamTls};
+use lethe_policy::{Grant, Provider, Strategy, TokenServer, UpstreamTls};
 use lethe_types::{Capability, SecretBytes};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
@@ -48,6 +48,21 @@ impl ProviderSetup {
         };
         Trust { allow_private: self.allow_private, extra_roots }
     }
+}
+
+/// A collector of metrics.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct OtlpSetup {
+    /// Where it takes metrics.
+    pub server: TokenServer,
+    /// Private, loopback and link-local addresses are allowed.
+    pub allow_private: bool,
+    /// Trust roots beside the public web's, DER.
+    pub extra_roots: Vec<Vec<u8>>,
+    /// Between two exports, in seconds.
+    pub seconds: u32,
+    /// What `Authorization` says.
+    pub authorization: Option<SecretBytes>,
 }
 
 /// A model that clients may name.
@@ -93,6 +108,8 @@ pub struct ControlStart {
     pub providers: Vec<ProviderSetup>,
     /// Models.
     pub models: Vec<ModelSetup>,
+    /// Where metrics are sent, if anywhere.
+    pub otlp: Option<OtlpSetup>,
     /// One identity is issued for each of these; only `Gateway` and `Node` have any.
     pub issue: Vec<Role>,
     /// Create an API key if there has never been one, and hand it back in [`ControlReady::first_key`].

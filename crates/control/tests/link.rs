@@ -12,10 +12,10 @@ use harness::{Control, INSTANCE, record, usage};
 use lethe_control::Authority;
 use lethe_control::start::{Address, ControlStart, FromControl, ToControl};
 use lethe_handover::Role;
-use lethe_link::{ALPN, Beat, Down, Up};
+use lethe_link::{ALPN, ALPN_BEFORE, Beat, Counted, Down, PROTOCOL, Routed, Tally, Up};
 use lethe_policy::endpoints::SignedEndpoints;
 use lethe_store::Store;
-use lethe_types::{AccountPseudonym, Clock, KeyId, Millis, RouteId, SystemClock};
+use lethe_types::{AccountPseudonym, Clock, Failure, KeyId, Millis, RouteId, SystemClock};
 use lethe_usage::{InstanceId, UnitClass, Usage, UsageRecord};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
@@ -167,6 +167,31 @@ async fn only_a_gateway_of_this_authority_is_let_in() {
     gateway.hello(INSTANCE).await;
     assert!(matches!(gateway.hear().await, Some(Down::Endpoints(_))));
     drop(gateway);
+    control.end().await;
+}
+
+#[tokio::test]
+async fn a_gateway_of_the_version_before_is_served_and_says_what_it_could() {
+    let folder = TempDir::new().unwrap();
+    let control = Control::start(&folder).await;
+    let link = async |version: u16| {
+        let mut gateway = control.connect_with(Some(control.identity(Role::Gateway)), ALPN_BEFORE).await.unwrap();
+        gateway.hello_in(version, INSTANCE).await;
+        gateway
+    };
+    let mut gateway = link(PROTOCOL - 1).await;
+    assert!(matches!(gateway.hear().await, Some(Down::Endpoints(_))));
+    let Some(Down::Snapshot(snapshot)) = gateway.hear().await else { panic!("the same comes down") };
+    let failure = Up::Tally(Tally { of: Counted::Failure(RouteId(1), Failure::Cut), total: 1 });
+    gateway.say(&[record(&usage(snapshot.keys[0].account), 1), failure]).await;
+    gateway.hear_ack(1).await;
+    // What it has no word for it does not say.
+    gateway.say(&[Up::Tally(Tally { of: Counted::Routed(RouteId(1), Routed::Attempt), total: 1 })]).await;
+    gateway.hear_end().await;
+    control.expect_alarm("protocol", 1).await;
+    // Nor does a hello name another version than the handshake.
+    link(PROTOCOL).await.hear_end().await;
+    control.expect_alarm("protocol", 2).await;
     control.end().await;
 }
 

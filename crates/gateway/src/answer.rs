@@ -3,7 +3,7 @@
 use lethe_content::ContentBuf;
 use lethe_http1::Response;
 use lethe_providers::formats;
-use lethe_types::{Api, Capability, Failure};
+use lethe_types::{Api, Capability, Clock, Failure, SystemClock};
 use lethe_wire::answer::inspect_answer;
 use lethe_wire::client::Client;
 use lethe_wire::conversation::{Malformed, Usage};
@@ -12,7 +12,7 @@ use lethe_wire::openai::ChatStream;
 use lethe_wire::passage::{Framing, Passage};
 use lethe_wire::withhold::cached_counts;
 
-use crate::attempts::{self, Answered, Served, retry_after};
+use crate::attempts::{self, Answered, Served};
 use crate::budget::Share;
 use crate::caller::Caller;
 use crate::counts;
@@ -20,6 +20,7 @@ use crate::meter::{CLIENT_GONE, Meter, Units, estimate};
 use crate::outgoing::Received;
 use crate::problem::Problem;
 use crate::relay::{self, Ended, Stream};
+use crate::retry_after::retry_after;
 use crate::upstream::{Answering, Unread};
 use crate::websocket::Upgrade;
 
@@ -128,7 +129,7 @@ async fn whole(connection: &mut Caller<'_>, answered: Answered, share: &mut Shar
     let mut body = match read {
         Ok(body) => body,
         Err(Unread::Failure(failure)) => {
-            attempts::broke(&mut open, failure);
+            attempts::broke(&mut open, failure, &meter);
             return fail(connection, failure, Some(&served), meter).await;
         }
         Err(Unread::Overloaded) => return tell(connection, &Problem::overloaded(), Some(&served), meter).await,
@@ -275,9 +276,9 @@ async fn fail_as(connection: &mut Caller<'_>, answering: &Answering, served: &Se
     tell(connection, &problem, Some(served), meter).await
 }
 
-/// A provider's `Retry-After`, for the client.
+/// A provider's `Retry-After`, for the client, in whole seconds.
 fn passed_on(answering: &Answering) -> Option<u32> {
-    let seconds = retry_after(&answering.head)?.as_secs();
+    let seconds = retry_after(&answering.head, SystemClock.now())?.as_millis().div_ceil(1000);
     u32::try_from(seconds).ok().filter(|seconds| *seconds <= RETRY_LIMIT)
 }
 

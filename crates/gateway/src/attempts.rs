@@ -5,9 +5,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lethe_http1::ResponseHead;
+use lethe_link::Routed;
 use lethe_policy::PromptCache;
-use lethe_types::{Api, Failure, RouteId};
+use lethe_types::{Api, Clock, Failure, RouteId, SystemClock};
 use lethe_wire::client::Client;
 use tokio::time::{sleep, timeout};
 
@@ -18,6 +18,7 @@ use crate::health::Open;
 use crate::meter::{Meter, Units, estimate};
 use crate::outgoing::{Ask, Received};
 use crate::problem::Problem;
+use crate::retry_after::retry_after;
 use crate::routing::Candidate;
 use crate::shared::{NotReady, Shared};
 use crate::upstream::{Answering, Upstreams};
@@ -180,6 +181,10 @@ pub(crate) async fn ask(
             reserve(connection, &upstreams.shared, prompt, meter).await?;
         }
         attempts += 1;
+        candidate.routed(Routed::Attempt);
+        if !pause.is_zero() {
+            meter.routed(Routed::Retry);
+        }
         let served = Served::new(&candidate, &ask, attempts);
         let withholds_cached = candidate.upstream.prompt_cache != PromptCache::Isolated;
         let (api, client, started) = (ask.api, ask.client.take(), Instant::now());
@@ -193,7 +198,7 @@ pub(crate) async fn ask(
             Ok(answering) => failing(answering.head.status),
             Err(failure) => Some(*failure),
         };
-        learn(&mut open, &answering, failure, after);
+        learn(&mut open, &answering, failure, after, meter);
         let mut following = None;
         if let Some(failure) = failure.filter(|failure| attempts < ATTEMPTS && may_go_elsewhere(*failure)) {
             // Before a failing answer is given up: it may be the best there is.
@@ -212,6 +217,7 @@ pub(crate) async fn ask(
         match (answering, failure, following) {
             (_, Some(failure), Some(following)) => {
                 meter.failed(failure);
+                meter.routed(Routed::Fallback);
                 turn = following;
             }
             (Ok(answering), ..) => return Ok(Answered { answering, api, client, withholds_cached, served, open }),
@@ -240,26 +246,32 @@ async fn reserve(connection: &mut Caller<'_>, shared: &Shared, prompt: u32, mete
 }
 
 /// Tells the provider's health how an attempt went.
-fn learn(open: &mut Open, answering: &Result<Answering, Failure>, failure: Option<Failure>, after: Duration) {
+fn learn(open: &mut Open, answering: &Result<Answering, Failure>, failure: Option<Failure>, after: Duration, meter: &Meter) {
     let now = Instant::now();
-    match (answering, failure) {
+    let opened = match (answering, failure) {
         (Ok(answering), None) => {
             open.answered(after, now);
             // A refusal of the request is the server's work done.
             if answering.head.status != 200 {
                 open.served();
             }
+            false
         }
-        (Ok(answering), Some(failure)) if is_the_servers(failure) => open.failed(failure, retry_after(&answering.head), now),
+        (Ok(answering), Some(failure)) if is_the_servers(failure) => {
+            open.failed(failure, retry_after(&answering.head, SystemClock.now()), now)
+        }
         (Err(failure), _) if is_the_servers(*failure) => open.failed(*failure, None, now),
-        _ => {}
+        _ => false,
+    };
+    if opened {
+        meter.routed(Routed::CircuitOpened);
     }
 }
 
 /// An answer that had begun did not come to its end. What is wrong in it may be the request's doing; that it stops is not.
-pub(crate) fn broke(open: &mut Open, failure: Failure) {
-    if matches!(failure, Failure::Cut | Failure::TimeoutIdle) {
-        open.failed(failure, None, Instant::now());
+pub(crate) fn broke(open: &mut Open, failure: Failure, meter: &Meter) {
+    if matches!(failure, Failure::Cut | Failure::TimeoutIdle) && open.failed(failure, None, Instant::now()) {
+        meter.routed(Routed::CircuitOpened);
     }
 }
 
@@ -300,10 +312,4 @@ fn again(failure: Failure, after: Duration, attempts: u32) -> Option<Duration> {
     let wait = BACK_OFF.saturating_mul(1 << attempts.min(8));
     (unread && after < QUICK)
         .then(|| wait / 2 + wait.mul_f64(f64::from(u8::try_from(crate::dice::roll() & 0xff).unwrap_or(0)) / 512.0))
-}
-
-/// `Retry-After` in seconds (RFC 9110 section 10.2.3; a date is not taken).
-pub(crate) fn retry_after(head: &ResponseHead) -> Option<Duration> {
-    let value = head.headers().get("retry-after")?;
-    std::str::from_utf8(value).ok()?.trim().parse().ok().map(Duration::from_secs)
 }

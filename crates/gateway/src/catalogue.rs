@@ -6,14 +6,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use lethe_confine::secret::{Arena, Secret};
+use lethe_link::{Gauge, Level, OnRoute};
 use lethe_policy::{
     Credential, Dialect, Model, PromptCache, Provider, ProviderKind, Route, Rules, Snapshot, Standing, Terms, UpstreamTls,
 };
 use lethe_tls::client_of_public;
-use lethe_types::{Millis, Region};
+use lethe_types::{Millis, Region, RouteId};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
+use crate::counts::COUNTS;
 use crate::health::Health;
 
 /// Name in every node's certificate.
@@ -53,6 +55,8 @@ pub(crate) struct Upstream {
     pub(crate) max_concurrent: Option<u32>,
     pub(crate) prompt_cache: PromptCache,
     pub(crate) health: Arc<Health>,
+    /// The counters of the routes that lead here, by the routes' numbers.
+    routes: Vec<(RouteId, Arc<OnRoute>)>,
     terms: Option<Terms>,
 }
 
@@ -88,10 +92,9 @@ impl Catalogue {
         arena: &Arena,
         before: Option<&Self>,
     ) -> Result<Self, CatalogueError> {
-        let upstreams = snapshot
-            .providers
-            .iter()
-            .map(|provider| Upstream::new(provider, link, arena, before).map(Arc::new))
+        let upstreams = (0..)
+            .zip(&snapshot.providers)
+            .map(|(at, provider)| Upstream::new(provider, counters(snapshot, at), link, arena, before).map(Arc::new))
             .collect::<Result<Vec<_>, _>>()?;
         let routes = snapshot.models.iter().flat_map(|model| &model.routes);
         if routes.into_iter().any(|route| index(route) >= upstreams.len()) {
@@ -126,6 +129,17 @@ impl Catalogue {
         self.models.iter().filter(|model| !model.id.contains('*'))
     }
 
+    /// How the providers are.
+    pub(crate) fn levels(&self, now: Instant) -> Vec<Level> {
+        let of = |upstream: &Arc<Upstream>| {
+            let (route, _) = upstream.routes.first()?;
+            let level = |of, value| Level { of, route: *route, value };
+            let resting = u32::from(upstream.health.is_resting(now));
+            Some([level(Gauge::CircuitOpen, resting), level(Gauge::RequestsOpen, upstream.health.open_now())])
+        };
+        self.upstreams.iter().filter_map(of).flatten().collect()
+    }
+
     /// Where `route` leads.
     pub(crate) fn upstream(&self, route: &Route) -> Option<&Arc<Upstream>> {
         self.upstreams.get(index(route))
@@ -136,9 +150,18 @@ fn index(route: &Route) -> usize {
     usize::try_from(route.provider).unwrap_or(usize::MAX)
 }
 
+/// The counters of every route to the provider at this place, in the order of their numbers.
+fn counters(snapshot: &Snapshot, provider: u32) -> Vec<(RouteId, Arc<OnRoute>)> {
+    let routes = snapshot.models.iter().flat_map(|model| &model.routes).filter(|route| route.provider == provider);
+    let mut routes: Vec<_> = routes.filter_map(|route| Some((route.id, COUNTS.on(route.id)?))).collect();
+    routes.sort_by_key(|(route, _)| *route);
+    routes
+}
+
 impl Upstream {
     fn new(
         provider: &Provider,
+        routes: Vec<(RouteId, Arc<OnRoute>)>,
         link: &Arc<ClientConfig>,
         arena: &Arena,
         before: Option<&Catalogue>,
@@ -194,6 +217,7 @@ impl Upstream {
             max_concurrent: provider.max_concurrent,
             prompt_cache: provider.prompt_cache,
             health: known.map_or_else(|| Health::new(Instant::now()), |known| Arc::clone(&known.health)),
+            routes,
             terms: provider.terms.clone(),
         })
     }
@@ -201,6 +225,12 @@ impl Upstream {
     /// Whether nothing may be sent, because there is nothing to show who asks.
     pub(crate) const fn awaits_credential(&self) -> bool {
         matches!(self.credential, Shown::Awaited)
+    }
+
+    /// The counters of a route that leads here.
+    pub(crate) fn on(&self, route: RouteId) -> Option<&OnRoute> {
+        let at = self.routes.binary_search_by_key(&route, |(id, _)| *id).ok()?;
+        self.routes.get(at).map(|(_, on)| on.as_ref())
     }
 
     pub(crate) fn may_serve(&self, now: Millis) -> bool {

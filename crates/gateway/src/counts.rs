@@ -1,4 +1,5 @@
-//! What has gone wrong in this process, counted for control. There is one gateway in a process, so there is one of these.
+//! What requests did on their routes and what has gone wrong in this process, counted for control. There is one gateway in a process, so
+//! there is one of these.
 
 use lethe_link::Counts;
 use lethe_types::Refused;

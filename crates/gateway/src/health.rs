@@ -54,10 +54,10 @@ impl Open {
         self.health.answered(after, now);
     }
 
-    /// The server failed: it did not answer, its answer said so, or it stopped in the middle.
-    pub(crate) fn failed(&mut self, failure: Failure, retry_after: Option<Duration>, now: Instant) {
+    /// The server failed: it did not answer, its answer said so, or it stopped in the middle. Says whether that opened the circuit breaker.
+    pub(crate) fn failed(&mut self, failure: Failure, retry_after: Option<Duration>, now: Instant) -> bool {
         self.heard();
-        self.health.failed(failure, retry_after, now);
+        self.health.failed(failure, retry_after, now)
     }
 
     /// The answer came to its end.
@@ -127,23 +127,30 @@ impl Health {
         }
     }
 
-    fn failed(&self, failure: Failure, retry_after: Option<Duration>, now: Instant) {
+    fn failed(&self, failure: Failure, retry_after: Option<Duration>, now: Instant) -> bool {
         let limited = failure == Failure::RateLimited;
         if let Some(rest) = retry_after.or_else(|| limited.then_some(Duration::from_secs(1))) {
             self.limited_until_ms.fetch_max(self.after(rest.min(LIMITED), now), Ordering::Relaxed);
         }
         if limited {
-            return;
+            return false;
         }
         let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
+        let rested = self.resting_until_ms.load(Ordering::Relaxed);
         // Those that were sent before the rest began, and fail in it, make it no longer.
-        if failures >= TRIPS_AFTER && self.millis(now) >= self.resting_until_ms.load(Ordering::Relaxed) {
-            let trips = self.trips.fetch_add(1, Ordering::Relaxed).min(16);
-            let rest = REST.saturating_mul(1 << trips).min(REST_LIMIT);
-            self.resting_until_ms.fetch_max(self.after(rest, now), Ordering::Relaxed);
-            // One more failure after the rest, and it rests again.
-            self.failures.store(TRIPS_AFTER - 1, Ordering::Relaxed);
+        if failures < TRIPS_AFTER || self.millis(now) < rested {
+            return false;
         }
+        let trips = self.trips.load(Ordering::Relaxed).min(16);
+        let until = self.after(REST.saturating_mul(1 << trips).min(REST_LIMIT), now);
+        // Of those that fail at the same moment one opens it.
+        if self.resting_until_ms.compare_exchange(rested, until, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+            return false;
+        }
+        self.trips.fetch_add(1, Ordering::Relaxed);
+        // One more failure after the rest, and it rests again.
+        self.failures.store(TRIPS_AFTER - 1, Ordering::Relaxed);
+        true
     }
 
     fn after(&self, time: Duration, now: Instant) -> u64 {
@@ -152,10 +159,19 @@ impl Health {
 
     /// Whether the provider had better be left alone at the moment. After a rest one request may try; the others wait for how it fares.
     pub(crate) fn rests(&self, now: Instant) -> bool {
-        let now = self.millis(now);
-        let before = |until: &AtomicU64| now < until.load(Ordering::Relaxed);
+        let is_limited = self.millis(now) < self.limited_until_ms.load(Ordering::Relaxed);
         let is_tried = || self.trips.load(Ordering::Relaxed) > 0 && self.waiting.load(Ordering::Relaxed) > 0;
-        before(&self.limited_until_ms) || before(&self.resting_until_ms) || is_tried()
+        is_limited || self.is_resting(now) || is_tried()
+    }
+
+    /// Whether the circuit breaker is open: the provider is left alone because it failed.
+    pub(crate) fn is_resting(&self, now: Instant) -> bool {
+        self.millis(now) < self.resting_until_ms.load(Ordering::Relaxed)
+    }
+
+    /// Requests that are open.
+    pub(crate) fn open_now(&self) -> u32 {
+        self.open.load(Ordering::Relaxed)
     }
 
     /// Whether one more request would be too many.
@@ -201,14 +217,15 @@ mod tests {
         let now = Instant::now();
         let health = Health::new(now);
         for _ in 1..TRIPS_AFTER {
-            health.failed(Failure::Connect, None, now);
+            assert!(!health.failed(Failure::Connect, None, now));
         }
         assert!(!health.rests(now));
-        health.failed(Failure::Connect, None, now);
+        assert!(health.failed(Failure::Connect, None, now), "it opens once");
+        assert!(!health.failed(Failure::Connect, None, now) && health.is_resting(now));
         assert!(health.rests(now) && health.rests(now + Duration::from_secs(4)));
         let later = now + Duration::from_secs(6);
-        assert!(!health.rests(later), "one may try");
-        health.failed(Failure::ServerError, None, later);
+        assert!(!health.rests(later) && !health.is_resting(later), "one may try");
+        assert!(health.failed(Failure::ServerError, None, later), "and opens again");
         assert!(health.rests(later + Duration::from_secs(9)), "twice as long");
         health.answered(Duration::from_millis(1), later);
         assert!(!health.rests(later));
@@ -271,7 +288,7 @@ mod tests {
     fn retry_after_is_obeyed_up_to_a_minute_whatever_succeeds_meanwhile() {
         let now = Instant::now();
         let health = Health::new(now);
-        health.failed(Failure::RateLimited, Some(Duration::from_secs(7)), now);
+        assert!(!health.failed(Failure::RateLimited, Some(Duration::from_secs(7)), now), "no failure of its circuit breaker");
         health.answered(Duration::from_millis(1), now);
         health.served();
         assert!(health.rests(now + Duration::from_secs(6)) && !health.rests(now + Duration::from_secs(8)));
@@ -287,6 +304,7 @@ mod tests {
         let health = Health::new(Instant::now());
         let first = health.open(Some(2)).unwrap();
         let second = health.open(Some(2)).unwrap();
+        assert_eq!(health.open_now(), 2);
         assert!(health.open(Some(2)).is_none() && health.is_full(Some(2)) && !health.is_full(None));
         drop(first);
         assert!(health.open(Some(2)).is_some());

@@ -33,6 +33,7 @@ mod pool;
 mod probes;
 mod problem;
 mod relay;
+mod retry_after;
 mod routing;
 mod run;
 mod served;

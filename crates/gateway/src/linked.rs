@@ -1,10 +1,10 @@
 //! The link to control: records up, snapshots and keys down, again and again for as long as the gateway lives.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lethe_confine::secret::Arena;
-use lethe_link::{Down, client};
+use lethe_link::{Down, Level, client};
 use lethe_policy::Snapshot;
 use lethe_policy::endpoints::CONTROL_ENDPOINT;
 use lethe_tls::TlsStream;
@@ -48,7 +48,8 @@ impl Link {
         });
         loop {
             if let Some(stream) = self.connect().await {
-                client::run(stream, &self.shared.outbox, &COUNTS, self.build, |frame| self.take(frame, &endpoints)).await;
+                let (levels, sink) = (|| self.levels(), |frame| self.take(frame, &endpoints));
+                client::run(stream, &self.shared.outbox, &COUNTS, levels, self.build, sink).await;
             }
             sleep(PAUSE).await;
         }
@@ -59,6 +60,10 @@ impl Link {
         let socket = TcpStream::from_std(socket.into()).ok()?;
         let name = ServerName::try_from(CONTROL_NAME).ok()?;
         timeout(HANDSHAKE, TlsStream::connect(socket, Arc::clone(&self.config), name)).await.ok()?.ok()
+    }
+
+    fn levels(&self) -> Vec<Level> {
+        self.shared.catalogue().map(|(_, catalogue)| catalogue.levels(Instant::now())).unwrap_or_default()
     }
 
     fn catalogue(&self, snapshot: &Snapshot) -> Result<Catalogue, CatalogueError> {
@@ -79,14 +84,15 @@ impl Link {
             Down::Isolate => self.shared.isolate(),
             Down::KeyAdded(entry) => self.shared.add_key(entry),
             Down::KeyRevoked(id) => self.shared.revoke_key(id),
-            Down::Snapshot(snapshot) => match self.catalogue(&snapshot) {
-                Ok(catalogue) => {
-                    COUNTS.know(snapshot.models.iter().flat_map(|model| &model.routes).map(|route| route.id));
-                    self.shared.replace(catalogue, &snapshot.keys);
+            Down::Snapshot(snapshot) => {
+                // First: the catalogue has its routes' counters at hand.
+                COUNTS.know(snapshot.models.iter().flat_map(|model| &model.routes).map(|route| route.id));
+                match self.catalogue(&snapshot) {
+                    Ok(catalogue) => self.shared.replace(catalogue, &snapshot.keys),
+                    // Control checked what it sent: rather than serve an old state without end, the gateway goes stale.
+                    Err(_) => return,
                 }
-                // Control checked what it sent: rather than serve an old state without end, the gateway goes stale.
-                Err(_) => return,
-            },
+            }
         }
         self.shared.heard();
     }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use lethe_link::Permit;
+use lethe_link::{Permit, Routed};
 use lethe_types::{AccountPseudonym, Api, Clock, Failure, Millis, Operation, RouteId, SystemClock};
 use lethe_usage::{Kind, Quality, UNDERWAY, UnitClass, Usage};
 
@@ -76,6 +76,11 @@ impl Meter {
     /// The attempt on the chosen route failed: it is counted, apart from the record.
     pub(crate) fn failed(&self, failure: Failure) {
         COUNTS.failed(self.route, failure);
+    }
+
+    /// A step on the chosen route that not every request makes: it is counted, apart from the record.
+    pub(crate) fn routed(&self, routed: Routed) {
+        COUNTS.routed(self.route, routed);
     }
 
     /// Records the request.

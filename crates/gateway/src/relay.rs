@@ -156,7 +156,7 @@ pub(crate) async fn stream(
     };
     meter.units = Some(stream.units(prompt));
     meter.failed(failure);
-    attempts::broke(&mut open, failure);
+    attempts::broke(&mut open, failure, meter);
     if failure == Failure::ClientGone {
         return Ended::Broken(CLIENT_GONE);
     }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
+use lethe_link::Routed;
 use lethe_policy::{ApiRules, Model, Route, Strategy};
 use lethe_types::{Api, Millis, Region, RouteId};
 
@@ -52,6 +53,13 @@ impl Candidate {
     /// The rules under which the provider is asked, and the format.
     pub(crate) fn rules(&self, api: Api) -> Option<&ApiRules> {
         self.upstream.rules.target(api)
+    }
+
+    /// A request makes this step on the route: counted at hand, for every request.
+    pub(crate) fn routed(&self, routed: Routed) {
+        if let Some(on) = self.upstream.on(self.id) {
+            on.routed(routed);
+        }
     }
 }
 

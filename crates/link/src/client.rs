@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use crate::counts::{Counts, Teller};
 use crate::courier::{Courier, Load};
 use crate::decoder::Decoder;
-use crate::frame::{Down, FrameError};
+use crate::frame::{Down, FrameError, Level};
 use crate::outbox::Outbox;
 use crate::{HEARTBEAT_SECONDS, SILENCE_SECONDS};
 
@@ -50,19 +50,21 @@ impl From<io::Error> for LinkError {
     }
 }
 
-/// Runs the link over `io` until it ends, and says why it did. `counts` are told when they have changed. `build` is the hash of the gateway's build; `sink` is given every frame
+/// Runs the link over `io` until it ends, and says why it did. `counts` are told when they have changed, and `levels`, how the providers
+/// are, with each heartbeat if they have. `build` is the hash of the gateway's build; `sink` is given every frame
 /// but `Ack`, in order, heartbeats too (so that the caller knows when it last heard from control).
 ///
 /// To end it from outside, drop the future: records that were not acknowledged stay in the outbox for the next connection.
-pub async fn run<Io, Sink>(io: Io, outbox: &Outbox, counts: &Counts, build: u64, sink: Sink) -> LinkError
+pub async fn run<Io, Levels, Sink>(io: Io, outbox: &Outbox, counts: &Counts, levels: Levels, build: u64, sink: Sink) -> LinkError
 where
     Io: AsyncRead + AsyncWrite,
+    Levels: Fn() -> Vec<Level>,
     Sink: FnMut(Down),
 {
     let (reader, writer) = tokio::io::split(io);
     tokio::select! {
         error = receive(reader, outbox, sink) => error,
-        error = send(writer, outbox, counts, build) => error,
+        error = send(writer, outbox, Teller::new(counts, levels), build) => error,
     }
 }
 
@@ -97,11 +99,14 @@ where
     }
 }
 
-async fn send<Io: AsyncWrite>(mut writer: WriteHalf<Io>, outbox: &Outbox, counts: &Counts, build: u64) -> LinkError {
+async fn send<Io, Levels>(mut writer: WriteHalf<Io>, outbox: &Outbox, mut teller: Teller<'_, Levels>, build: u64) -> LinkError
+where
+    Io: AsyncWrite,
+    Levels: Fn() -> Vec<Level>,
+{
     let mut next_beat = Instant::now();
     let mut courier = Courier::new(outbox, build);
     let mut bytes = Vec::new();
-    let mut teller = Teller::new(counts);
     loop {
         // Whatever else is said: control closes a link that it hears nothing of.
         let beat = Instant::now() >= next_beat;
@@ -112,7 +117,7 @@ async fn send<Io: AsyncWrite>(mut writer: WriteHalf<Io>, outbox: &Outbox, counts
             Ok(load) => load,
             Err(error) => return error.into(),
         };
-        if let Err(error) = teller.load(&mut bytes) {
+        if let Err(error) = teller.load(beat, &mut bytes) {
             return error.into();
         }
         if bytes.is_empty() {

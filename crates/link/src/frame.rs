@@ -8,6 +8,8 @@ use lethe_policy::{KeyEntry, Snapshot};
 use lethe_types::{AccountPseudonym, Failure, KeyHash, KeyId, Refused, Region, RouteId};
 use lethe_usage::{InstanceId, RECORD_BYTES, RecordError, UsageRecord};
 
+use crate::routed::{Gauge, Routed};
+
 /// Size of a frame's header.
 pub const HEADER_BYTES: usize = 6;
 /// Upper bound of an encoded snapshot, in bytes.
@@ -19,6 +21,7 @@ const HELLO: u8 = 0x01;
 const RECORD: u8 = 0x02;
 const BEAT: u8 = 0x03;
 const TALLY: u8 = 0x10;
+const LEVEL: u8 = 0x11;
 const SNAPSHOT: u8 = 0x81;
 const ENDPOINTS: u8 = 0x82;
 const KEY_ADDED: u8 = 0x83;
@@ -31,6 +34,7 @@ const DURABLE: u8 = 0x88;
 const HELLO_BYTES: usize = 22;
 const BEAT_BYTES: usize = 20;
 const TALLY_BYTES: usize = 13;
+const LEVEL_BYTES: usize = 9;
 /// Hash, number, account, and the region's tag filled up with zeros.
 const KEY_BYTES: usize = 59;
 
@@ -63,6 +67,8 @@ pub enum Counted {
     Failure(RouteId, Failure),
     /// A client that was not served.
     Refused(Refused),
+    /// A step of a request on a route.
+    Routed(RouteId, Routed),
 }
 
 /// How often something was counted since the start of the gateway: a total, so that repetition and loss do no harm.
@@ -74,6 +80,20 @@ pub struct Tally {
     pub total: u64,
 }
 
+/// How a provider is at the moment. It is named by one of its routes, whose number means the same in every configuration. What was not
+/// told on this connection is 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Level {
+    /// What.
+    pub of: Gauge,
+    /// One route of the provider, the same as long as the configuration is.
+    pub route: RouteId,
+    /// How much.
+    pub value: u32,
+}
+
+/// Codes on the link from here on are those of [`Routed`]: no failure's code is that high.
+const ROUTED_FROM: u8 = 96;
 /// Codes on the link from here on are those of [`Refused`].
 const REFUSED_FROM: u8 = 128;
 
@@ -82,14 +102,16 @@ impl Counted {
         match self {
             Self::Failure(route, failure) => (failure.code(), route),
             Self::Refused(refused) => (REFUSED_FROM + refused.code(), RouteId::NONE),
+            Self::Routed(route, routed) => (ROUTED_FROM + routed.code(), route),
         }
     }
 
     fn decode(code: u8, route: RouteId) -> Option<Self> {
-        match code.checked_sub(REFUSED_FROM) {
-            None => Failure::from_code(code).map(|failure| Self::Failure(route, failure)),
-            Some(code) if route == RouteId::NONE => Refused::from_code(code).map(Self::Refused),
-            Some(_) => None,
+        match code {
+            REFUSED_FROM.. if route != RouteId::NONE => None,
+            REFUSED_FROM.. => Refused::from_code(code - REFUSED_FROM).map(Self::Refused),
+            ROUTED_FROM.. => Routed::from_code(code - ROUTED_FROM).map(|routed| Self::Routed(route, routed)),
+            _ => Failure::from_code(code).map(|failure| Self::Failure(route, failure)),
         }
     }
 }
@@ -101,10 +123,23 @@ pub enum Up {
     Hello(Hello),
     /// Counters.
     Heartbeat(Beat),
+    /// A state that has changed. Since version 3.
+    Level(Level),
     /// One usage record, exactly 64 bytes.
     Record(UsageRecord),
-    /// A counter that has changed.
+    /// A counter that has changed. [`Counted::Routed`] since version 3.
     Tally(Tally),
+}
+
+impl Up {
+    /// The first version of the link in which this can be said.
+    #[must_use]
+    pub const fn since(&self) -> u16 {
+        match self {
+            Self::Level(_) | Self::Tally(Tally { of: Counted::Routed(..), .. }) => 3,
+            Self::Heartbeat(_) | Self::Hello(_) | Self::Record(_) | Self::Tally(_) => 2,
+        }
+    }
 }
 
 /// Control to gateway.
@@ -192,6 +227,7 @@ impl Frame for Up {
         let fixed = match kind {
             BEAT => BEAT_BYTES,
             HELLO => HELLO_BYTES,
+            LEVEL => LEVEL_BYTES,
             RECORD => RECORD_BYTES,
             TALLY => TALLY_BYTES,
             _ => return Err(FrameError::Type),
@@ -212,6 +248,14 @@ impl Frame for Up {
                 build: u64::from_le_bytes(field(body, 2)?),
                 instance: InstanceId(field(body, 10)?),
             })),
+            LEVEL => {
+                let ([code], route) = (field(body, 0)?, RouteId(u32::from_le_bytes(field(body, 1)?)));
+                let (of, value) = (Gauge::from_code(code).ok_or(FrameError::Body)?, u32::from_le_bytes(field(body, 5)?));
+                if of == Gauge::CircuitOpen && value > 1 {
+                    return Err(FrameError::Body);
+                }
+                Ok(Self::Level(Level { of, route, value }))
+            }
             RECORD => Ok(Self::Record(UsageRecord::decode(&field(body, 0)?)?)),
             TALLY => {
                 let ([code], route) = (field(body, 0)?, RouteId(u32::from_le_bytes(field(body, 1)?)));
@@ -235,6 +279,12 @@ impl Frame for Up {
                 out.extend(hello.protocol.to_le_bytes());
                 out.extend(hello.build.to_le_bytes());
                 out.extend(hello.instance.0);
+            }
+            Self::Level(level) => {
+                header(out, LEVEL, LEVEL_BYTES)?;
+                out.push(level.of.code());
+                out.extend(level.route.0.to_le_bytes());
+                out.extend(level.value.to_le_bytes());
             }
             Self::Record(record) => {
                 header(out, RECORD, RECORD_BYTES)?;

@@ -12,18 +12,33 @@ pub mod frame;
 #[cfg(test)]
 mod interleavings;
 mod outbox;
+mod routed;
 
-pub use counts::Counts;
+pub use counts::{Counts, OnRoute};
 pub use courier::Courier;
 pub use decoder::Decoder;
-pub use frame::{Beat, Counted, Down, FrameError, Hello, Tally, Up};
+pub use frame::{Beat, Counted, Down, FrameError, Hello, Level, Tally, Up};
 pub use outbox::{AckError, Outbox, Permit};
+pub use routed::{Gauge, Routed};
 
 /// ALPN protocol name (RFC 7301) of this version of the link.
-pub const ALPN: &[u8] = b"lethe-link/2";
+pub const ALPN: &[u8] = b"lethe-link/3";
+/// The version before, which control speaks too: on an upgrade it is replaced first, and gateways of the old build go on. What comes down
+/// is the same; what goes up is without what [`Up::since`] says.
+pub const ALPN_BEFORE: &[u8] = b"lethe-link/2";
 /// Version in [`Hello`].
-pub const PROTOCOL: u16 = 2;
+pub const PROTOCOL: u16 = 3;
 /// Each side sends a heartbeat this often, in seconds.
 pub const HEARTBEAT_SECONDS: u64 = 1;
 /// A side that hears nothing for this long closes the connection, in seconds.
 pub const SILENCE_SECONDS: u64 = 10;
+
+/// The version that an ALPN protocol name stands for, if control speaks it.
+#[must_use]
+pub fn version_of(alpn: &[u8]) -> Option<u16> {
+    match alpn {
+        ALPN => Some(PROTOCOL),
+        ALPN_BEFORE => Some(PROTOCOL - 1),
+        _ => None,
+    }
+}

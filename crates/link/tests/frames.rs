@@ -2,7 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use lethe_link::frame::{ENDPOINTS_LIMIT, Frame, HEADER_BYTES, SNAPSHOT_LIMIT};
-use lethe_link::{Beat, Counted, Decoder, Down, FrameError, Hello, Tally, Up};
+use lethe_link::{
+    ALPN, ALPN_BEFORE, Beat, Counted, Decoder, Down, FrameError, Gauge, Hello, Level, PROTOCOL, Routed, Tally, Up, version_of,
+};
 use lethe_policy::{
     Credential, Dialect, KeyEntry, Model, PromptCache, Provider, ProviderKind, Route, Rules, Snapshot, Strategy, Timeouts,
     UpstreamTls,
@@ -86,6 +88,8 @@ fn every_up() -> Vec<Up> {
         Up::Record(record(2)),
         Up::Tally(Tally { of: Counted::Failure(RouteId(7), Failure::Tls), total: 8 }),
         Up::Tally(Tally { of: Counted::Refused(Refused::InvalidApiKey), total: 9 }),
+        Up::Tally(Tally { of: Counted::Routed(RouteId(7), Routed::Fallback), total: 10 }),
+        Up::Level(Level { of: Gauge::RequestsOpen, route: RouteId(7), value: 11 }),
     ]
 }
 
@@ -129,7 +133,9 @@ fn a_header_that_cannot_be_is_refused_without_its_body() {
     let head = |kind: u8, flags: u8, bytes: usize| [&[kind, flags], length(bytes).as_slice()].concat();
     let mut up = Vec::new();
     let mut down = Vec::new();
-    for (kind, bytes) in [(1, 21), (1, 23), (2, 63), (2, 65), (3, 0), (0x10, 12), (0x10, 14), (2, 0x7fff_ffff)] {
+    for (kind, bytes) in
+        [(1, 21), (1, 23), (2, 63), (2, 65), (3, 0), (0x10, 12), (0x10, 14), (0x11, 8), (0x11, 13), (2, 0x7fff_ffff)]
+    {
         up.push((head(kind, 0, bytes), FrameError::Length));
     }
     up.extend([(head(0x81, 0, 8), FrameError::Type), (head(0, 0, 0), FrameError::Type), (head(2, 1, 64), FrameError::Flags)]);
@@ -166,12 +172,37 @@ fn a_record_is_checked_and_an_error_is_final() {
 #[test]
 fn a_tally_of_something_unknown_is_refused() {
     let tally = |code: u8, route: u8| [&[0x10, 0, 13, 0, 0, 0, code, route, 0, 0, 0][..], &[1, 0, 0, 0, 0, 0, 0, 0]].concat();
-    for known in [tally(Failure::Tls.code(), 7), tally(128 + Refused::Other.code(), 0)] {
+    let (step, reason) = (96 + Routed::ALL.len() as u8, 128 + Refused::Other.code());
+    for known in [tally(Failure::Tls.code(), 7), tally(97, 7), tally(step, 7), tally(reason, 0)] {
         assert_eq!(read_all::<Up>(&[&known]).unwrap().len(), 1);
     }
-    // No such failure, no such reason, a reason with a route.
-    for unknown in [tally(0, 1), tally(127, 1), tally(128, 0), tally(255, 0), tally(128 + Refused::Other.code(), 7)] {
-        assert_eq!(read_all::<Up>(&[&unknown]), Err(FrameError::Body));
+    // No such failure, no such step, no such reason, a reason with a route.
+    let unknown = [(0, 1), (95, 1), (96, 1), (step + 1, 1), (127, 1), (128, 0), (255, 0), (reason, 7)];
+    for (code, route) in unknown {
+        assert_eq!(read_all::<Up>(&[&tally(code, route)]), Err(FrameError::Body));
+    }
+    assert!(Failure::ALL.iter().all(|failure| failure.code() < 96), "failures end where steps begin");
+}
+
+#[test]
+fn a_level_of_something_unknown_or_impossible_is_refused() {
+    let level = |code: u8, value: u8| [0x11, 0, 9, 0, 0, 0, code, 7, 0, 0, 0, value, 0, 0, 0];
+    for (code, value) in [(1, 0), (1, 1), (2, 0), (2, 200)] {
+        assert_eq!(read_all::<Up>(&[&level(code, value)]).unwrap().len(), 1);
+    }
+    // No such gauge; a circuit breaker that is more than open.
+    for (code, value) in [(0, 0), (3, 0), (255, 0), (1, 2)] {
+        assert_eq!(read_all::<Up>(&[&level(code, value)]), Err(FrameError::Body));
+    }
+}
+
+#[test]
+fn what_is_said_of_routing_is_of_this_version_and_everything_else_of_the_one_before() {
+    assert_eq!([ALPN, ALPN_BEFORE].map(version_of), [Some(PROTOCOL), Some(PROTOCOL - 1)]);
+    assert_eq!([b"lethe-link/1".as_slice(), b"lethe-link/4", b"h2", b""].map(version_of), [None; 4]);
+    let routing = |frame: &Up| matches!(frame, Up::Level(_) | Up::Tally(Tally { of: Counted::Routed(..), .. }));
+    for frame in every_up() {
+        assert_eq!(frame.since(), if routing(&frame) { PROTOCOL } else { PROTOCOL - 1 }, "{frame:?}");
     }
 }
 

@@ -212,7 +212,7 @@ fn pair() -> (DuplexStream, Control) {
 fn linked(outbox: &Arc<Outbox>) -> (tokio::task::JoinHandle<LinkError>, Control) {
     let (gateway, control) = pair();
     let outbox = Arc::clone(outbox);
-    (tokio::spawn(async move { client::run(gateway, &outbox, &Counts::new(), 5, |_| {}).await }), control)
+    (tokio::spawn(async move { client::run(gateway, &outbox, &Counts::new(), Vec::new, 5, |_| {}).await }), control)
 }
 
 #[tokio::test]
@@ -247,7 +247,9 @@ async fn frames_reach_the_caller_and_a_malformed_one_ends_the_link() {
     let (gateway, mut control) = pair();
     let (seen, mut frames) = tokio::sync::mpsc::unbounded_channel();
     let client =
-        tokio::spawn(async move { client::run(gateway, &outbox, &Counts::new(), 5, |frame| drop(seen.send(frame))).await });
+        tokio::spawn(
+            async move { client::run(gateway, &outbox, &Counts::new(), Vec::new, 5, |frame| drop(seen.send(frame))).await },
+        );
     control.say(Down::Heartbeat).await;
     control.say(Down::Isolate).await;
     assert!(matches!(frames.recv().await, Some(Down::Heartbeat)));
@@ -308,7 +310,7 @@ async fn totals_are_told_when_they_change_and_anew_on_the_next_connection() {
     let link = || {
         let (gateway, control) = pair();
         let (outbox, counts) = (Arc::clone(&outbox), Arc::clone(&counts));
-        (tokio::spawn(async move { client::run(gateway, &outbox, &counts, 5, |_| {}).await }), control)
+        (tokio::spawn(async move { client::run(gateway, &outbox, &counts, Vec::new, 5, |_| {}).await }), control)
     };
     let of = Counted::Failure(RouteId(3), Failure::Cut);
     counts.know([RouteId(3)]);

@@ -1,5 +1,6 @@
 //! When a provider fails: who is asked next, how often, and for how long it is left alone.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use lethe_testkit::client::Client;
@@ -163,24 +164,36 @@ fn back_after(client: &mut Client, model: &str, provider: &str, other: &str, sin
     })
 }
 
+/// An HTTP-date (RFC 9110 section 5.6.7) between four and five seconds from now.
+fn in_five_seconds() -> String {
+    let mut date = Command::new("date");
+    let output = date.args(["-u", "-d", "+5 seconds", "+%a, %d %b %Y %H:%M:%S GMT"]).env("LC_ALL", "C").output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
 #[test]
 fn retry_after_is_obeyed_and_passed_on() {
     let json = "content-type: application/json\r\nretry-after: 3\r\n";
-    let [limited, overloaded, only] =
-        [error(429, json, "{}"), error(503, json, "{}"), error(429, "retry-after: 3\r\n", "slow down")]
+    let [limited, overloaded, only, dated] =
+        [error(429, json, "{}"), error(503, json, "{}"), error(429, "retry-after: 3\r\n", "slow down"), Vec::new()]
             .map(|bytes| Wire::start(Say::Bytes(bytes)));
     let good = Provider::start(None);
     let lethe = Scene::new("")
         .provider("limited", limited.address, "")
         .provider("overloaded", overloaded.address, "")
         .provider("only", only.address, "")
+        .provider("dated", dated.address, "")
         .provider("good", good.address, "")
         .model("limited", "ordered", &[route("limited", "m"), route("good", "m")])
         .model("overloaded", "ordered", &[route("overloaded", "m"), route("good", "m")])
         .model("only", "ordered", &[route("only", "m")])
+        .model("dated", "ordered", &[route("dated", "m"), route("good", "m")])
         .start();
     let mut client = lethe.client();
-    for (provider, wire) in [("limited", &limited), ("overloaded", &overloaded)] {
+    for (provider, wire) in [("limited", &limited), ("overloaded", &overloaded), ("dated", &dated)] {
+        if provider == "dated" {
+            wire.say(Say::Bytes(error(503, &format!("retry-after: {}\r\n", in_five_seconds()), "{}")));
+        }
         let since = Instant::now();
         assert_eq!(told(&client.post(CHAT, &chat(provider, ""))), (200, "good", "2"));
         assert_eq!(wire.requests(), 1);
@@ -194,6 +207,10 @@ fn retry_after_is_obeyed_and_passed_on() {
     assert_eq!(asked.headers.get("retry-after").map(String::as_str), Some("3"), "whatever form its words have");
     assert_eq!(told(&client.post(CHAT, &chat("only", ""))), (429, "only", "1"), "the only one is asked");
     assert_eq!(only.requests(), 2);
+    // A date is passed on as the seconds until then.
+    only.say(Say::Bytes(error(429, &format!("retry-after: {}\r\n", in_five_seconds()), "slow down")));
+    let seconds: u32 = client.post(CHAT, &chat("only", "")).headers["retry-after"].parse().unwrap();
+    assert!(seconds <= 5, "{seconds}");
     // A translated answer passes it on too.
     only.say(Say::Bytes(error(429, json, r#"{"error":{"message":"slow down"}}"#)));
     let message = r#"{"model":"only","max_tokens":64,"messages":[{"role":"user","content":"Hello"}]}"#;

@@ -3,6 +3,7 @@
 mod caches;
 mod change;
 mod choice;
+mod counted;
 mod fallback;
 mod limits;
 mod wishes;

@@ -137,6 +137,10 @@ fn fixed(written: &Gateway, old: &Config, new: &Config) -> Vec<&'static str> {
         let engine = &config.engine;
         (engine.enabled, engine.model.clone(), engine.threads, engine.concurrent)
     };
+    let otlp = |config: &Config| {
+        let otlp = config.control.otlp.as_ref()?;
+        Some((otlp.url.clone(), otlp.seconds, otlp.allow_private_network, otlp.extra_roots.clone()))
+    };
     let all = [
         ("[gateway] listen", a.listen != b.listen),
         ("[gateway] probes", a.probes != b.probes),
@@ -156,6 +160,7 @@ fn fixed(written: &Gateway, old: &Config, new: &Config) -> Vec<&'static str> {
         ("[gateway] recycle_hours", a.recycle_hours != b.recycle_hours),
         ("[control] console", old.control.console != new.control.console),
         ("[control] store", store != new_store),
+        ("[control.otlp]", otlp(old) != otlp(new)),
         ("[engine]", engine(old) != engine(new)),
     ];
     all.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()

@@ -8,10 +8,12 @@ use std::{
 use lethe_config::{ClientTls, Config, Metering, Scheme, Store};
 use lethe_control::{
     NODE_NAME,
-    start::{Address, ControlStart, DEFAULT_METADATA_DAYS, ModelSetup, ProviderSetup, RouteSetup},
+    start::{Address, ControlStart, DEFAULT_METADATA_DAYS, ModelSetup, OtlpSetup, ProviderSetup, RouteSetup},
 };
 use lethe_handover::{EngineBoot, GatewayBoot, GatewayLimits, Identity, NodeBoot, Role};
-use lethe_policy::{ApiRules, Credential, Dialect, PromptCache, Provider, ProviderKind, Rules, Strategy, Timeouts, UpstreamTls};
+use lethe_policy::{
+    ApiRules, Credential, Dialect, PromptCache, Provider, ProviderKind, Rules, Strategy, Timeouts, TokenServer, UpstreamTls,
+};
 use lethe_types::{Api, Capability};
 
 use super::{listen::Addresses, state::State};
@@ -120,6 +122,7 @@ pub(crate) fn control(
         link: Address { host: addresses.link.ip().to_string(), port: addresses.link.port() },
         providers,
         models,
+        otlp: config.control.otlp.as_ref().map(otlp),
         issue,
         first_key: true,
         operator_uid: Some(rustix::process::getuid().as_raw()),
@@ -127,6 +130,18 @@ pub(crate) fn control(
         build: lethe_supervisor::BUILD,
     };
     Ok(control::Boot { start, user, root })
+}
+
+fn otlp(otlp: &lethe_config::Otlp) -> OtlpSetup {
+    let url = &otlp.url;
+    let path = format!("{}/v1/metrics", url.path);
+    OtlpSetup {
+        server: TokenServer { tls: url.scheme == Scheme::Https, host: url.host.clone(), port: url.port, path },
+        allow_private: otlp.allow_private_network,
+        extra_roots: otlp.extra_roots.clone(),
+        seconds: otlp.seconds,
+        authorization: otlp.authorization.clone(),
+    }
 }
 
 fn hosted(provider: &lethe_config::Provider) -> ProviderSetup {

@@ -1,19 +1,23 @@
-//! Metrics: what is counted from records and heartbeats, and the page that shows it.
+//! Metrics: what is counted from records and heartbeats, the page that shows it, and its form for a collector.
 //!
 //! Every label is of a closed set: the catalogue's routes and providers (the operator's names), and vocabularies of this
 //! program. Nothing of a request and nothing of an account is one, so that no traffic can add a series. Counters begin with the
 //! start of control.
 
 mod booked;
+mod family;
+mod otlp;
 mod page;
+mod routing;
 mod text;
 mod told;
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lethe_link::{Beat, Counted, Tally};
 use lethe_store::Delivery;
-use lethe_types::Millis;
+use lethe_types::{Failure, Millis};
 use lethe_usage::InstanceId;
 
 use booked::Booked;
@@ -26,6 +30,7 @@ use told::Told;
 pub(crate) struct Meters {
     booked: Mutex<Booked>,
     told: Mutex<Told>,
+    exports: Mutex<BTreeMap<Result<(), Failure>, u64>>,
 }
 
 impl Meters {
@@ -47,6 +52,11 @@ impl Meters {
     /// A gateway told its counters.
     pub(crate) fn beat(&self, instance: InstanceId, beat: Beat, now: Millis) {
         lock(&self.told).beat(instance, beat, now);
+    }
+
+    /// The page was sent to a collector.
+    pub(crate) fn exported(&self, exported: Result<(), Failure>) {
+        *lock(&self.exports).entry(exported).or_default() += 1;
     }
 
     /// Every total that gateways have told.

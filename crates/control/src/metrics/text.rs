@@ -4,85 +4,76 @@
 //! Written here rather than with a library: everything that is shown is read from where it is counted at the moment of the
 //! question, and what is left is this file.
 
-use std::fmt::{Display, Write};
+use std::fmt::{Display, Formatter, Write};
+
+use super::family::{Family, Kind, Number, Page, Series, Value};
 
 /// `Content-Type` of a page.
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// A page being written.
-#[derive(Default)]
-pub(crate) struct Page(String);
-
-/// What a family of series is.
-#[derive(Clone, Copy)]
-pub(crate) enum Kind {
-    Counter,
-    Gauge,
-    Histogram,
-}
-
-/// One family, whose series follow.
-pub(crate) struct Family<'a> {
-    page: &'a mut String,
-    name: &'static str,
-}
-
-/// Label names, which are ours, and values, which may be an operator's.
-pub(crate) type Labels<'a> = &'a [(&'static str, &'a str)];
-
 impl Page {
-    /// Begins a family.
-    pub(crate) fn family(&mut self, name: &'static str, kind: Kind, help: &str) -> Family<'_> {
-        let kind = match kind {
+    pub(crate) fn into_text(self) -> String {
+        let mut text = String::new();
+        self.0.iter().for_each(|family| family.write(&mut text));
+        text
+    }
+}
+
+impl Family {
+    fn write(&self, out: &mut String) {
+        let name = self.name;
+        let kind = match self.kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
             Kind::Histogram => "histogram",
         };
-        let page = &mut self.0;
         // Writing to a text cannot fail.
-        let _ = write!(page, "# HELP {name} ");
-        escape(page, help, false);
-        let _ = write!(page, "\n# TYPE {name} {kind}\n");
-        Family { page, name }
-    }
-
-    pub(crate) fn into_text(self) -> String {
-        self.0
+        let _ = write!(out, "# HELP {name} ");
+        escape(out, &self.help, false);
+        let _ = write!(out, "\n# TYPE {name} {kind}\n");
+        for series in &self.series {
+            match &series.value {
+                Value::Number(number) => series.line(out, name, "", None, number),
+                Value::Histogram { bounds, counts, sum } => {
+                    let mut total = 0;
+                    for (position, count) in counts.iter().enumerate() {
+                        total += count;
+                        let bound = bounds.get(position).map_or_else(|| "+Inf".to_owned(), f64::to_string);
+                        series.line(out, name, "_bucket", Some(&bound), total);
+                    }
+                    series.line(out, name, "_sum", None, sum);
+                    series.line(out, name, "_count", None, total);
+                }
+            }
+        }
     }
 }
 
-impl Family<'_> {
-    /// One series.
-    pub(crate) fn put(&mut self, labels: Labels<'_>, value: impl Display) {
-        self.line("", labels, None, value);
-    }
-
-    /// One histogram: `counts` below or at each of `bounds` (seconds), not cumulative, and one for what is above all of them.
-    pub(crate) fn histogram(&mut self, labels: Labels<'_>, bounds: &[f64], counts: &[u64], sum_seconds: f64) {
-        let mut total = 0;
-        for (position, count) in counts.iter().enumerate() {
-            total += count;
-            let bound = bounds.get(position).map_or_else(|| "+Inf".to_owned(), f64::to_string);
-            self.line("_bucket", labels, Some(&bound), total);
-        }
-        self.line("_sum", labels, None, sum_seconds);
-        self.line("_count", labels, None, total);
-    }
-
-    fn line(&mut self, suffix: &str, labels: Labels<'_>, bound: Option<&str>, value: impl Display) {
-        let _ = write!(self.page, "{}{suffix}", self.name);
-        let labels = labels.iter().copied().chain(bound.map(|bound| ("le", bound)));
+impl Series {
+    fn line(&self, out: &mut String, name: &str, suffix: &str, bound: Option<&str>, value: impl Display) {
+        let _ = write!(out, "{name}{suffix}");
+        let labels = self.labels.iter().map(|(name, value)| (*name, value.as_str())).chain(bound.map(|bound| ("le", bound)));
         let mut open = '{';
         for (name, value) in labels {
-            let _ = write!(self.page, "{open}{name}=\"");
-            escape(self.page, value, true);
-            self.page.push('"');
+            let _ = write!(out, "{open}{name}=\"");
+            escape(out, value, true);
+            out.push('"');
             open = ',';
         }
         if open == ',' {
-            self.page.push('}');
+            out.push('}');
         }
-        let _ = writeln!(self.page, " {value}");
+        let _ = writeln!(out, " {value}");
+    }
+}
+
+impl Display for Number {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Float(value) => value.fmt(f),
+            Self::Signed(value) => value.fmt(f),
+            Self::Unsigned(value) => value.fmt(f),
+        }
     }
 }
 
@@ -106,8 +97,8 @@ mod tests {
     #[test]
     fn a_page_is_what_the_format_says() {
         let mut page = Page::default();
-        let mut family = page.family("a_total", Kind::Counter, "One \\ two\nthree \"four\".");
-        family.put(&[], 1);
+        let family = page.family("a_total", Kind::Counter, "One \\ two\nthree \"four\".");
+        family.put(&[], 1_u64);
         family.put(&[("x", "1")], u64::MAX);
         page.family("b", Kind::Gauge, "B.").put(&[("x", ""), ("y", "z")], -1.5);
         let expected = "# HELP a_total One \\\\ two\\nthree \"four\".\n# TYPE a_total counter\na_total 1\na_total{x=\"1\"} \
@@ -118,7 +109,7 @@ mod tests {
     #[test]
     fn a_label_cannot_leave_its_quotes_or_its_line() {
         let mut page = Page::default();
-        page.family("a", Kind::Gauge, "A.").put(&[("x", "\"} 1\na{y=\"\\\r\u{1b}[0m\u{2028}é")], 0);
+        page.family("a", Kind::Gauge, "A.").put(&[("x", "\"} 1\na{y=\"\\\r\u{1b}[0m\u{2028}é")], 0_u64);
         let text = page.into_text();
         assert_eq!(text.lines().nth(2), Some("a{x=\"\\\"} 1\\na{y=\\\"\\\\[0m\u{2028}é\"} 0"));
         assert_eq!(text.lines().count(), 3);

@@ -31,14 +31,15 @@ impl Told {
     pub(crate) fn tally(&mut self, instance: InstanceId, tally: Tally, now: Millis) {
         let last = self.last(instance, now).counted.entry(tally.of).or_default();
         let more = raise(last, tally.total);
-        *self.counted.entry(tally.of).or_default() += more;
+        let sum = self.counted.entry(tally.of).or_default();
+        *sum = sum.saturating_add(more);
     }
 
     pub(crate) fn beat(&mut self, instance: InstanceId, beat: Beat, now: Millis) {
         let last = self.last(instance, now);
         let (started, finished) = (raise(&mut last.started, beat.started), raise(&mut last.finished, beat.finished));
-        self.started += started;
-        self.finished += finished;
+        self.started = self.started.saturating_add(started);
+        self.finished = self.finished.saturating_add(finished);
     }
 
     fn last(&mut self, instance: InstanceId, now: Millis) -> &mut Last {
@@ -88,6 +89,16 @@ mod tests {
             told.beat(instance(from), Beat { started, finished: started - 1, ..Beat::default() }, 0);
         }
         assert_eq!((told.started, told.finished), (8, 6));
+    }
+
+    #[test]
+    fn totals_beyond_every_number_stay_there() {
+        let mut told = Told::default();
+        for from in [1, 2] {
+            told.tally(instance(from), Tally { of: OF, total: u64::MAX }, 0);
+            told.beat(instance(from), Beat { started: u64::MAX, finished: u64::MAX, ..Beat::default() }, 0);
+        }
+        assert_eq!((told.counted[&OF], told.started, told.finished), (u64::MAX, u64::MAX, u64::MAX));
     }
 
     #[test]

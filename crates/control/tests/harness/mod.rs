@@ -77,6 +77,7 @@ pub fn start(folder: &Path) -> ControlStart {
             routes: vec![route],
             created: 5,
         }],
+        otlp: None,
         issue: vec![Role::Gateway, Role::Node],
         first_key: true,
         operator_uid: None,
@@ -234,7 +235,7 @@ pub async fn keep_linked(
                 sink(frame);
             };
             tokio::select! {
-                _ = client::run(stream, &outbox, &counts, 1, take) => {}
+                _ = client::run(stream, &outbox, &counts, Vec::new, 1, take) => {}
                 () = silence => {}
             }
         }
@@ -268,7 +269,12 @@ pub struct Gateway {
 
 impl Gateway {
     pub async fn hello(&mut self, instance: InstanceId) {
-        self.say(&[Up::Hello(Hello { protocol: PROTOCOL, build: 1, instance })]).await;
+        self.hello_in(PROTOCOL, instance).await;
+    }
+
+    /// Says hello in this version of the link.
+    pub async fn hello_in(&mut self, protocol: u16, instance: InstanceId) {
+        self.say(&[Up::Hello(Hello { protocol, build: 1, instance })]).await;
     }
 
     pub async fn say(&mut self, frames: &[Up]) {
