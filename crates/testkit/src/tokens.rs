@@ -158,7 +158,7 @@ fn answer(seen: &Seen, key: &KeyPair, state: &mut State) -> (u16, &'static str, 
         _ => Err("nothing here"),
     };
     let form_type = seen.header("content-type") == Some("application/x-www-form-urlencoded");
-    let who = who.and_then(|()| if form_type { Ok(()) } else { Err("another content type") });
+    let who = who.and(if form_type { Ok(()) } else { Err("another content type") });
     let who = if state.refuses { Err("the script says so") } else { who };
     if let Err(why) = who {
         state.refused += 1;
