@@ -24,7 +24,8 @@ pub use routed::{Gauge, Routed};
 /// ALPN protocol name (RFC 7301) of this version of the link.
 pub const ALPN: &[u8] = b"lethe-link/3";
 /// The version before, which control speaks too: on an upgrade it is replaced first, and gateways of the old build go on. What comes down
-/// is the same; what goes up is without what [`Up::since`] says.
+/// is the same, but for credentials that control obtains: a gateway that does not know them links again and again until it is replaced too.
+/// What goes up is without what [`Up::since`] says.
 pub const ALPN_BEFORE: &[u8] = b"lethe-link/2";
 /// Version in [`Hello`].
 pub const PROTOCOL: u16 = 3;
