@@ -51,11 +51,12 @@ fn object(text: &[u8]) -> Option<Map<String, Value>> {
     }
 }
 
-/// What is set wherever it stands: a user's name, wishes to cache, and names of the model beside the path's.
+/// What is set wherever it stands: a user's name, wishes to cache, and names of the model beside the path's. Gemini's names are compared without their
+/// underscores.
 fn without_names(value: &mut Value) {
     match value {
         Value::Object(object) => {
-            object.retain(|key, _| !matches!(key.to_lowercase().as_str(), "cache_control" | "user_id" | "model"));
+            object.retain(|key, _| !matches!(key.to_lowercase().replace('_', "").as_str(), "cachecontrol" | "userid" | "model"));
             object.values_mut().for_each(without_names);
         }
         Value::Array(list) => list.iter_mut().for_each(without_names),

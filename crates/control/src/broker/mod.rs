@@ -125,6 +125,12 @@ pub(crate) struct Broker {
     news: watch::Sender<u64>,
 }
 
+/// A provider, and what is obtained for it with what.
+struct Whose {
+    id: String,
+    fingerprint: [u8; 32],
+}
+
 /// One provider's.
 struct Kept {
     /// Tells whether a new configuration has the same grant, without a second copy of it.
@@ -154,7 +160,8 @@ impl Broker {
             }
             let shown =
                 Shown { provider: id.clone(), grant: grant.name(), expires: None, failing: None, failures: BTreeMap::new() };
-            let keeping = Arc::clone(self).keep(id.clone(), grant.clone(), trust);
+            let whose = Whose { id: id.clone(), fingerprint };
+            let keeping = Arc::clone(self).keep(whose, grant.clone(), trust);
             // A task that is replaced ends with its entry.
             kept.insert(id.clone(), Kept { fingerprint, obtained: None, tried: false, shown, task: tokio::spawn(keeping) });
         }
@@ -185,15 +192,19 @@ impl Broker {
     }
 
     /// Has a credential ready for as long as the task lives.
-    async fn keep(self: Arc<Self>, id: String, grant: Grant, trust: Trust) {
+    async fn keep(self: Arc<Self>, whose: Whose, grant: Grant, trust: Trust) {
         let mut failed = 0;
         loop {
             let began = self.clock.now();
-            let pause = match obtain(&self.outbound, &grant, &trust, began).await {
+            let obtained = obtain(&self.outbound, &grant, &trust, began).await;
+            // One that has ended already is none, and no reason to ask again at once.
+            let alive = obtained
+                .and_then(|obtained| if obtained.expires > began { Ok(obtained) } else { Err(Failure::Malformed.into()) });
+            let pause = match alive {
                 Ok(obtained) => {
                     failed = 0;
                     let life = Duration::from_millis(obtained.expires.saturating_sub(began));
-                    self.change(&id, |kept| {
+                    self.change(&whose, |kept| {
                         kept.shown.expires = Some(obtained.expires);
                         kept.shown.failing = None;
                         kept.obtained = Some(obtained);
@@ -202,24 +213,24 @@ impl Broker {
                 }
                 Err(NotObtained { failure, .. }) => {
                     failed += 1;
-                    self.change(&id, |kept| {
+                    self.change(&whose, |kept| {
                         kept.shown.failing = Some((failed, failure));
                         *kept.shown.failures.entry(failure).or_default() += 1;
                     });
                     again(failed)
                 }
             };
-            self.wait(&id, began.saturating_add(u64::try_from(pause.as_millis()).unwrap_or(u64::MAX))).await;
+            self.wait(&whose, began.saturating_add(u64::try_from(pause.as_millis()).unwrap_or(u64::MAX))).await;
         }
     }
 
     /// Until the clock shows `due`. What expires meanwhile is taken away.
-    async fn wait(&self, id: &str, due: Millis) {
+    async fn wait(&self, whose: &Whose, due: Millis) {
         loop {
             let now = self.clock.now();
-            let expires = self.kept().get(id).and_then(|kept| kept.obtained.as_ref()).map(|obtained| obtained.expires);
+            let expires = self.kept().get(&whose.id).and_then(|kept| kept.obtained.as_ref()).map(|obtained| obtained.expires);
             if expires.is_some_and(|expires| expires <= now) {
-                self.change(id, |kept| {
+                self.change(whose, |kept| {
                     kept.shown.expires = None;
                     kept.obtained = None;
                 });
@@ -233,8 +244,9 @@ impl Broker {
         }
     }
 
-    fn change(&self, id: &str, change: impl FnOnce(&mut Kept)) {
-        if let Some(kept) = self.kept().get_mut(id) {
+    fn change(&self, whose: &Whose, change: impl FnOnce(&mut Kept)) {
+        // A task that is being replaced may have its answer just now: it is for nobody.
+        if let Some(kept) = self.kept().get_mut(&whose.id).filter(|kept| kept.fingerprint == whose.fingerprint) {
             change(kept);
             kept.tried = true;
         }
